@@ -1,0 +1,58 @@
+/*
+ * The configuration of the daemon: one struct, filled from a table of options (config.c) that also prints the file with every
+ * default and help text (`monopod config default`). Format: INI, `[section]`, `key = value`, `#` comments, read by libinih.
+ *
+ * Strings are owned by the struct. Unknown sections and keys, and values that do not parse, are errors that name file and line.
+ */
+#ifndef MONOPOD_BASE_CONFIG_H
+#define MONOPOD_BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+struct config {
+	/* [server] */
+	char *socket;    /* unix socket of the CRI, mode 0600 */
+	char *root_dir;  /* persistent: images, writable layers, store */
+	char *state_dir; /* volatile, on a tmpfs: namespaces, fifos */
+	char *log_level;
+	int64_t max_message_bytes; /* of one gRPC message, both directions */
+	int64_t max_connections;
+	int64_t max_streams; /* concurrent, per connection */
+
+	/* [runtime] */
+	char *cgroup_root;        /* "auto", or where the cgroup hierarchies are mounted */
+	char *cgroup_parent;      /* for pods that name none */
+	char *seccomp_default;    /* "builtin" or "unconfined" */
+	bool clamp_oom_score_adj; /* without CAP_SYS_RESOURCE: raise to what is allowed, with one warning */
+
+	/* [image] */
+	char *certs_dir;           /* per registry: certs.d/HOST[:PORT]/{ca.crt,client.cert,client.key,hosts.toml} */
+	char *insecure_registries; /* comma-separated HOST[:PORT] spoken to over plain HTTP */
+	int64_t max_layer_bytes;   /* unpacked */
+	int64_t pull_progress_timeout_ms;
+
+	/* [net] */
+	char *bridge;   /* name of the embedded default bridge */
+	char *pod_cidr; /* IPv4 prefix of the embedded default network */
+	char *mtu;      /* "auto" or a number */
+};
+
+/* Every default. Fails only when memory is out. */
+int config_init(struct config *config, struct error *err);
+
+/* Reads `path` over what *config holds. */
+int config_read(struct config *config, const char *path, struct error *err);
+
+/* Sets one option by its "section.key" name, as `monopod serve --set net.bridge=x` does. */
+int config_set(struct config *config, const char *name, const char *value, struct error *err);
+
+/* The file that config_read() would take back unchanged, with a comment for each option. */
+int config_print(const struct config *config, FILE *out);
+
+void config_release(struct config *config);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * The image store: from a reference to the directories that an overlay is mounted from.
+ *
+ * On disk, below `root` (mode 0700):
+ *     blobs/sha256/HEX        manifests and configurations, content-addressed
+ *     layers/HEX/fs           one unpacked layer each, named by its diff id (digest of the uncompressed tar)
+ *     images/HEX.json         one record per image: what lists it; written last, after everything it needs was synced
+ *     ingest/                 work in progress; emptied at start
+ * An image is identified by the digest of its configuration ("sha256:HEX"), the same in PullImage, Image and ContainerStatus.
+ *
+ * Nothing that an image says configures the host: labels are bytes, foreign layer URLs are ignored.
+ *
+ * All functions are thread-safe. Those marked "blocks" do I/O without bound and belong in a lane; the others take a mutex for
+ * microseconds.
+ */
+#ifndef MONOPOD_IMAGE_IMAGE_H
+#define MONOPOD_IMAGE_IMAGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct image_store;
+
+struct image_store_config {
+	const char *root;
+	const char *certs_dir;           /* certs.d/HOST[:PORT]/{ca.crt,*.crt,client.cert,client.key} */
+	const char *insecure_registries; /* comma-separated HOST[:PORT]: plain HTTP */
+	int64_t max_layer_bytes;         /* unpacked */
+	int64_t progress_timeout_ms;     /* a transfer that moves no byte for so long is given up */
+};
+
+/* Blocks. Reads all records; damaged ones are logged and left alone. */
+int image_store_open(const struct image_store_config *config, struct image_store **ret_store, struct error *err);
+void image_store_close(struct image_store *store);
+
+/* What the configuration of an image says (OCI image-spec, config.md). Lists are NULL-terminated and never NULL. */
+struct image_config {
+	char **env;
+	char **entrypoint;
+	char **cmd;
+	char *working_dir; /* "" when not set; so for the next two */
+	char *user;
+	char *stop_signal;
+};
+
+/* One image, immutable, shared by reference count. */
+struct image {
+	char *id;            /* "sha256:HEX" of the configuration */
+	char **repo_tags;    /* "docker.io/library/busybox:1.36"; NULL-terminated */
+	char **repo_digests; /* "docker.io/library/busybox@sha256:HEX" of the manifest or index that was asked for */
+	uint64_t size_bytes; /* compressed layers plus configuration, as the field reports it */
+	struct image_config config;
+	char **layer_dirs; /* absolute, topmost first: ready for struct overlay_spec */
+	size_t n_layers;
+	int64_t pulled_realtime_ns;
+	_Atomic unsigned refs; /* private */
+};
+
+/* Reference spellings: the id (with or without "sha256:", or an unambiguous prefix of 12 digits or more), NAME, NAME:TAG,
+ * NAME@DIGEST, NAME:TAG@DIGEST with the ecosystem's short names (busybox is docker.io/library/busybox:latest). Returns a new
+ * reference, or NULL when there is none (no error: CRI asks so). ERR_INVALID for a spelling that is none of these. */
+int image_find(struct image_store *store, const char *reference, struct image **ret_image, struct error *err);
+
+struct image *image_ref(struct image *image);
+void image_unref(struct image *image); /* NULL is fine */
+
+/* A NULL-terminated array of new references; the caller frees the array and each one. */
+int image_list(struct image_store *store, struct image ***ret_images, size_t *ret_n, struct error *err);
+
+struct image_auth { /* CRI AuthConfig; any may be NULL or "" */
+	const char *username, *password;
+	const char *auth;           /* base64 of username:password */
+	const char *server_address; /* when set, the credentials are for this registry only */
+	const char *identity_token;
+	const char *registry_token; /* sent as it is, as bearer token */
+};
+
+struct pull_request {
+	const char *reference;
+	struct image_auth auth;
+	atomic_bool *cancelled; /* set by anybody to end the pull with ERR_CANCELLED; may be NULL */
+	void (*progress)(void *arg, const char *layer_digest, uint64_t done_bytes, uint64_t total_bytes);
+	void *progress_arg; /* called on the pulling thread; may be NULL */
+};
+
+/* Blocks. Error codes: ERR_NOT_FOUND (no such repository or tag), ERR_UNAUTHENTICATED, ERR_DENIED, ERR_UNAVAILABLE with the text
+ * prefix "RegistryUnavailable: " that kubelet looks for, ERR_DATA_LOSS (a digest does not match), ERR_EXHAUSTED (disk full,
+ * budgets), ERR_UNIMPLEMENTED (schema 1, foreign and encrypted layers, unknown compression), ERR_CANCELLED. */
+int image_pull(struct image_store *store, const struct pull_request *request, struct image **ret_image, struct error *err);
+
+/* Blocks. An OCI archive, OCI layout in a tar, or `docker save` archive read from `fd` (a file or pipe). `name` is the reference to
+ * give it when the archive names none; NULL: must name one. */
+int image_import(struct image_store *store, int fd, const char *name, struct image **ret_image, struct error *err);
+
+/* Blocks. By one tag removes all tags of that image; an absent one is success. Layers that nothing else refers to and no container
+ * holds (image_ref) go too, now or when the last reference goes. */
+int image_remove(struct image_store *store, const char *reference, struct error *err);
+
+struct image_fs_usage {
+	uint64_t used_bytes;
+	uint64_t inodes;
+};
+
+/* Kept up to date by pulls and removals; no tree walk. */
+void image_store_usage(struct image_store *store, struct image_fs_usage *ret_usage);
+
+/* The reference in its full spelling: "busybox" is "docker.io/library/busybox:latest". The caller frees *ret_name. */
+int image_normalize(const char *reference, char **ret_name, struct error *err);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * Pod networks. An engine attaches a network namespace to a network and detaches it again; which engine serves is decided once, at
+ * start: the embedded bridge when no CNI configuration is there. The CNI engines take the same three functions.
+ *
+ * Everything blocks and must run on one thread at a time (the network lane): rtnl serialises the kernel's side anyhow (limits.md
+ * lesson 15). Functions are idempotent: attaching what is attached returns the same result; detaching what is gone is success.
+ */
+#ifndef MONOPOD_NET_NET_H
+#define MONOPOD_NET_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+struct net_engine;
+
+enum net_protocol { NET_TCP, NET_UDP, NET_SCTP };
+
+struct port_mapping {
+	enum net_protocol protocol;
+	uint16_t container_port;
+	uint16_t host_port;  /* 0: no mapping */
+	const char *host_ip; /* "" or NULL: all addresses of the host */
+};
+
+struct net_request {
+	const char *pod_id;   /* 64 hexadecimal digits: names the link and the address record */
+	const char *pod_name; /* for error texts: "namespace/name" */
+	int netns;            /* descriptor; -1 in a detach whose namespace is gone */
+	const struct port_mapping *ports;
+	size_t n_ports;
+};
+
+#define NET_ADDRESS_SIZE 46 /* INET6_ADDRSTRLEN */
+#define NET_MAX_ADDRESSES 2
+
+struct net_result {
+	char interface[16];                                  /* inside the pod: "eth0" */
+	char addresses[NET_MAX_ADDRESSES][NET_ADDRESS_SIZE]; /* without prefix length; the first is the pod's IP */
+	size_t n_addresses;
+};
+
+struct net_engine_ops {
+	const char *name;
+	int (*attach)(struct net_engine *engine, const struct net_request *request, struct net_result *ret_result,
+		      struct error *err);
+	int (*detach)(struct net_engine *engine, const struct net_request *request, struct error *err);
+	/* 0 when pods can be attached now; else the reason, for Status' NetworkReady. */
+	int (*ready)(struct net_engine *engine, struct error *err);
+	/* Removes links, addresses and nft elements of ours whose pod is not in the list (sorted ids): after a crash. */
+	int (*sweep)(struct net_engine *engine, const char *const *live_pod_ids, size_t n, struct error *err);
+	void (*describe)(struct net_engine *engine, FILE *out);
+	void (*close)(struct net_engine *engine);
+};
+
+/* Engines embed this as their first member. */
+struct net_engine {
+	const struct net_engine_ops *ops;
+};
+
+struct net_bridge_config {
+	const char *bridge;    /* at most 15 characters */
+	const char *pod_cidr;  /* IPv4, /8 to /30; the first address is the bridge's */
+	const char *mtu;       /* "auto": of the link with the default route, else 1500 */
+	const char *state_dir; /* address records, one file per address, named by it and holding the pod's id */
+};
+
+/* The embedded default: a bridge, veth pairs, routes, masquerading and host ports over netlink and nftables. The bridge is made
+ * when the first pod is attached, and removed by nobody. An interface of that name that is not a bridge, or a bridge with another
+ * address, is ERR_EXISTS at attach, as is a pod_cidr that overlaps an address of the host. */
+int net_bridge_open(const struct net_bridge_config *config, struct net_engine **ret_engine, struct error *err);
+
+/* Takes the bridge, the nft table and the address records away: for `make demo` and tests. Fails when pods are attached. */
+int net_bridge_destroy(struct net_engine *engine, struct error *err);
+
+/* Brings `lo` up in the namespace. */
+int net_loopback_up(int netns, struct error *err);
+
+#endif

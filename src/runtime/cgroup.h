@@ -1,0 +1,99 @@
+/*
+ * Control groups, version 1 (each controller its own hierarchy, any of them may be missing), version 2, and the hybrid of both,
+ * by direct file access (the cgroupfs driver).
+ *
+ * A cgroup is named by its path below the hierarchy roots, as in the CRI's cgroup_parent: "/kubepods/burstable/pod1/ID". The roots
+ * are held as descriptors; nothing here resolves a path that a container can write to. Functions block (kernfs locks) and are
+ * thread-safe. A process enters by CLONE_INTO_CGROUP on version 2 and by writing 0 to its own `tasks` on version 1: writing a pid to
+ * cgroup.procs from outside costs a grace period of 11 ms (limits.md lesson 1).
+ */
+#ifndef MONOPOD_RUNTIME_CGROUP_H
+#define MONOPOD_RUNTIME_CGROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+struct cgroup_roots;
+struct cgroup;
+
+/* `where` is "auto" (from /proc/self/mountinfo) or the directory under which the hierarchies are mounted. */
+int cgroup_roots_open(const char *where, struct cgroup_roots **ret_roots, struct error *err);
+void cgroup_roots_close(struct cgroup_roots *roots);
+bool cgroup_roots_unified(const struct cgroup_roots *roots); /* version 2 only */
+
+/* "cgroup v1: cpu cpuacct memory ..." for `monopod check` and the verbose status. */
+void cgroup_roots_describe(const struct cgroup_roots *roots, FILE *out);
+
+/* CRI LinuxContainerResources; 0 means "not set" as there. */
+struct resources {
+	int64_t cpu_period_us;
+	int64_t cpu_quota_us;
+	int64_t cpu_shares;
+	int64_t memory_limit_bytes;
+	int64_t memory_swap_limit_bytes; /* memory plus swap */
+	int64_t pids_limit;
+	const char *cpuset_cpus; /* NULL or "": not set */
+	const char *cpuset_mems;
+	const struct hugepage_limit {
+		const char *page_size; /* "2MB" */
+		uint64_t limit_bytes;
+	} * hugepages;
+	size_t n_hugepages;
+	const struct unified_entry {
+		const char *file; /* "memory.high"; version 2 only */
+		const char *value;
+	} * unified;
+	size_t n_unified;
+	bool restrict_devices; /* deny all but the standard devices and these */
+	const struct device_rule {
+		char type;          /* 'c', 'b' or 'a' */
+		int major, minor;   /* -1: all */
+		const char *access; /* "rwm" */
+	} * devices;
+	size_t n_devices;
+};
+
+/*
+ * Creates the group in every hierarchy. Parents that are missing are made; *ret_topmost_made (may be NULL) says the first component
+ * that this call had to create, as a path to free(), or NULL, so that its maker can remove it again. A group that exists is
+ * ERR_EXISTS. On failure nothing that was made stays.
+ */
+int cgroup_create(struct cgroup_roots *roots, const char *path, struct cgroup **ret_cgroup, char **ret_topmost_made,
+		  struct error *err);
+
+/* One that exists, after a restart. */
+int cgroup_open(struct cgroup_roots *roots, const char *path, struct cgroup **ret_cgroup, struct error *err);
+
+/* The handle only; the group stays. NULL is fine. */
+void cgroup_close(struct cgroup *cgroup);
+
+const char *cgroup_path(const struct cgroup *cgroup);
+
+/* A limit that the host cannot hold is refused, except a zero hugepage limit (kubelets send one always). */
+int cgroup_apply(struct cgroup *cgroup, const struct resources *resources, struct error *err);
+
+/* SIGKILLs every process in the group and below (cgroup.kill on version 2). Returns how many it saw. */
+int cgroup_kill(struct cgroup_roots *roots, const char *path, struct error *err);
+
+/* Removes the group and its children where they are empty. A missing one is success; one still in use ERR_STATE (try again). */
+int cgroup_remove(struct cgroup_roots *roots, const char *path, struct error *err);
+
+/* Removes `path` and then its parents up to and including `topmost`, as far as they are empty. Never fails. */
+void cgroup_prune(struct cgroup_roots *roots, const char *path, const char *topmost);
+
+/* True when the kernel's OOM killer took a process of this group since it was made. */
+bool cgroup_oom_killed(const struct cgroup *cgroup);
+
+/* For the plan compiler: the descriptors through which a child enters. Version 2: one directory, to be used with
+ * CLONE_INTO_CGROUP. Version 1: one `tasks` file per hierarchy, opened for writing. Valid until cgroup_close(). */
+int cgroup_unified_fd(const struct cgroup *cgroup); /* -1 when version 2 is not there */
+size_t cgroup_task_fds(const struct cgroup *cgroup, const int **ret_fds);
+
+/* The names of the version 1 hierarchies and their mount options, for the cgroup mount inside the container. */
+size_t cgroup_hierarchies(const struct cgroup_roots *roots, const char *const **ret_names);
+
+#endif

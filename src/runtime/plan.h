@@ -1,0 +1,52 @@
+/*
+ * The plan: a container start as a program.
+ *
+ * plan_compile() turns a spec into a flat, position-independent list of operations with every string laid out in one block: no
+ * pointer, no allocation, nothing to parse. The interpreter (init/) is a freestanding static program of a few pages that maps the
+ * block, executes it operation by operation inside the new namespaces and finally execs the container's command, or stays as
+ * the pod's init. A failing operation comes back as (operation, errno) and plan_describe() names it with its object.
+ *
+ * The same plan prints (plan_print), compares by bytes and can be fuzzed.
+ */
+#ifndef MONOPOD_RUNTIME_PLAN_H
+#define MONOPOD_RUNTIME_PLAN_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "runtime/spec.h"
+
+struct plan;
+
+int plan_compile(const struct container_spec *spec, struct plan **ret_plan, struct error *err);
+int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, struct error *err);
+
+/* The init of a pod whose containers share a PID namespace: reaps, forwards nothing, ends when killed. `name` for error texts. */
+int plan_compile_pod_init(const char *name, int net_ns, int ipc_ns, int uts_ns, const struct cgroup *cgroup, struct plan **ret_plan,
+			  struct error *err);
+
+void plan_free(struct plan *plan);
+
+size_t plan_length(const struct plan *plan);
+
+/* "mount proc on /proc": operation number `index` with its object, into `text`. */
+void plan_describe(const struct plan *plan, size_t index, char *text, size_t size);
+
+/* Short name of the kind of operation, as in timelines: "mount", "pivot", "exec". */
+const char *plan_op_name(const struct plan *plan, size_t index);
+
+/* The names of all kinds of operation, NULL after the last: for fault tests that go through them by table. plan_compile() asks
+ * fault_here("plan", kind) for each operation it lays out and makes that operation fail with EIO when it says so. */
+const char *plan_op_kind(size_t index);
+
+/* One line per operation. */
+int plan_print(const struct plan *plan, FILE *out);
+
+#define _cleanup_plan_ __attribute__((cleanup(plan_cleanup)))
+static inline void plan_cleanup(struct plan **plan)
+{
+	plan_free(*plan);
+}
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * One call of the CRI, as an operation sees it: a decoded request and a way to answer once.
+ *
+ * The server makes it, checks the request's form (UTF-8, enum values, sizes) and hands it to the operation that the method table
+ * names. The operation answers exactly once with call_reply() or call_fail(), now or at a later turn of the loop, and may not touch
+ * the call afterwards. When the client goes away or its deadline passes, on_cancel is called once (from the loop, never from inside
+ * the operation's own start) and the operation still answers; the answer then goes nowhere.
+ */
+#ifndef MONOPOD_TASK_CALL_H
+#define MONOPOD_TASK_CALL_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct call;
+
+struct call_ops {
+	void (*reply)(struct call *call, const ProtobufCMessage *message);
+	void (*fail)(struct call *call, const struct error *err);
+};
+
+struct call {
+	const struct call_ops *ops;
+	const char *method;              /* "RunPodSandbox" */
+	const ProtobufCMessage *request; /* of the type that the method table names; lives as long as the call */
+	struct arena arena;              /* for the reply; lives as long as the call */
+	int64_t deadline_us;             /* CLOCK_MONOTONIC; INT64_MAX without one */
+	void (*on_cancel)(struct call *call, const struct error *why); /* set by the operation; may be NULL */
+	void *op;                                                      /* the operation's own */
+};
+
+/* Encodes `message` at once: its memory may go as soon as this returns. */
+static inline void call_reply(struct call *call, const ProtobufCMessage *message)
+{
+	call->ops->reply(call, message);
+}
+
+static inline void call_fail(struct call *call, const struct error *err)
+{
+	call->ops->fail(call, err);
+}
+
+#endif
