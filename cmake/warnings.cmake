@@ -13,6 +13,7 @@ target_compile_definitions(flags INTERFACE _GNU_SOURCE HASH_NONFATAL_OOM=1 MONOP
 target_compile_options(flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla -Wformat=2 -Wundef
   -Wpointer-arith -Wwrite-strings -Wcast-qual -Wswitch-enum -fno-common -fstack-protector-strong)
+target_compile_options(flags INTERFACE -include ${PROJECT_SOURCE_DIR}/src/base/banned.h)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   target_compile_options(flags INTERFACE -Wlogical-op -Wduplicated-cond -Wduplicated-branches)
 endif()
