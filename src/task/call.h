@@ -24,6 +24,7 @@ struct call_ops {
 
 struct call {
 	const struct call_ops *ops;
+	const char *service;             /* "runtime.v1.RuntimeService": which of the names it was called by; never NULL */
 	const char *method;              /* "RunPodSandbox" */
 	const ProtobufCMessage *request; /* of the type that the method table names; lives as long as the call */
 	struct arena arena;              /* for the reply; lives as long as the call */

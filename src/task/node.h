@@ -14,7 +14,8 @@
 struct loop;
 struct node;
 
-/* Opens stores and engines, adopts what a former daemon left running, removes what has no owner. Blocks: before the loop runs. */
+/* Opens stores and engines, adopts what a former daemon left running, removes what has no owner. Blocks: before the loop runs, with
+ * loop->lanes open. `config` must outlive the node. */
 int node_open(struct loop *loop, const struct config *config, struct node **ret_node, struct error *err);
 
 /* Stops taking new work; `on_closed` when operations in flight have ended. Containers go on running. */
@@ -44,5 +45,9 @@ operation_fn op_list_images;
 operation_fn op_image_status;
 operation_fn op_remove_image;
 operation_fn op_image_fs_info;
+
+/* proto/admin.proto. */
+operation_fn op_import_image;
+operation_fn op_list_machines;
 
 #endif
