@@ -1,0 +1,66 @@
+"""What a daemon holds in the kernel and on disk: the numbers that must be the same before the first pod and after the last."""
+import json
+import os
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+
+def _json(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else []
+
+
+def _nft_elements():
+    """Elements of our sets and maps; the table and its static rules may stay."""
+    entries = _json("nft", "-j", "list", "ruleset")
+    entries = entries.get("nftables", []) if entries else []
+    count = 0
+    for entry in entries:
+        if "rule" in entry:
+            count += 1
+        for kind in ("set", "map"):
+            count += len(entry.get(kind, {}).get("elem", []))
+    return count
+
+
+def take(daemon):
+    pid = daemon.process.pid
+    folder = str(daemon.folder)
+    mounts = [line for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines() if folder in line]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        if task.name != str(pid):
+            children += (task / "children").read_text().split()
+    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob("**/mptest/*") if path.is_dir()]
+    with sqlite3.connect(f"file:{daemon.folder}/root/store.db?mode=ro", uri=True) as store:
+        records = store.execute("select count(*) from object").fetchone()[0]
+    return {
+        "fds": len(os.listdir(f"/proc/{pid}/fd")),
+        "mounts": len(mounts),
+        "children": len(children),
+        "cgroups": len(cgroups),
+        "links": len([link for link in _json("ip", "-j", "link") if link["ifname"] not in ("lo", daemon.bridge)]),
+        "nft": _nft_elements(),
+        "records": records,
+        "pods": sorted(path.name for path in (daemon.folder / "state" / "pods").glob("*")),
+        "containers": sorted(path.name for path in (daemon.folder / "state" / "containers").glob("*")),
+        "layers": sorted(path.name for path in (daemon.folder / "root" / "containers").glob("*")),
+        "addresses": sorted(path.name for path in (daemon.folder / "state" / "network").glob("**/[0-9]*")),
+    }
+
+
+def rss_kib(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmRSS")
+
+
+def settle(daemon, wanted, timeout=15):
+    """Waits for what the kernel does behind our back (namespaces end asynchronously), then compares."""
+    deadline = time.monotonic() + timeout
+    while (now := take(daemon)) != wanted and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert now == wanted, f"left behind:\n now    {now}\n before {wanted}\n{daemon.tail(15)}"
