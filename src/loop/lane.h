@@ -32,8 +32,9 @@ struct job {
 	void (*done)(struct job *job, int result, const struct error *err);
 	void (*release)(struct job *job); /* may be NULL */
 	unsigned deadline_ms;             /* from submission; 0 is not allowed */
-	bool retire_thread;               /* set by work(): end the thread after this job */
-	void *internal;                   /* private to lane.c */
+	bool must_run;      /* for undo: a deadline or lane_cancel() before work() began does not take it out of the queue */
+	bool retire_thread; /* set by work(): end the thread after this job */
+	void *internal;     /* private to lane.c */
 };
 
 struct lane_stats {
@@ -45,7 +46,7 @@ int lane_pool_open(struct loop *loop, unsigned max_threads, unsigned max_stuck, 
 
 /* Waits for running jobs (not for stuck ones). No lane may be open. */
 void lane_pool_close(struct lane_pool *pool);
-void lane_pool_stats(const struct lane_pool *pool, struct lane_stats *ret_stats);
+void lane_pool_stats(struct lane_pool *pool, struct lane_stats *ret_stats);
 
 /* `name` is copied. */
 int lane_open(struct lane_pool *pool, const char *name, struct lane **ret_lane, struct error *err);

@@ -34,10 +34,10 @@ struct loop {
 	struct loop_lag lag;
 	/* private to loop.c from here on */
 	uv_prepare_t before_poll;
-	uv_check_t after_poll;
 	uv_poll_t signals;
 	int signal_fd;
-	int64_t turn_began_us;
+	uint64_t turn_began_ns;
+	uint64_t idle_ns;
 	loop_signal_cb *on_signal;
 	void *on_signal_arg;
 };

@@ -12,7 +12,15 @@
  * half-done steps and being called twice; it may wait too, under the same deadline; a failing undo is logged and the next one runs.
  *
  * The result callback fires exactly once, never from inside task_start(), after the last undo (or after its deadline). Whoever owns
- * the task frees it from `release`, which the engine calls when the callback has returned and no lane job holds the task any more.
+ * the task frees it from `release`, which the engine calls at a later turn than the callback, when no lane job holds the task any
+ * more.
+ *
+ * After a deadline the work of a lane job may still go on while undo runs. Undo of such a step belongs into the same lane, where it
+ * waits for the work to return; it is then run even when its own deadline has passed (job->must_run), before `release`.
+ *
+ * A cancellation is a result, not a jump. It takes effect at the next turn: the step that waits counts as failed with the given
+ * error. When its lane job has not begun, the job is taken out of the queue; when it runs, the task waits for it to return, for as
+ * long as the step's deadline allows. A step that is done nevertheless is undone like the others.
  *
  * Every step is timed; see struct timeline. fault_here(machine, step) is asked before each step.
  */
@@ -89,15 +97,28 @@ struct task {
 int task_start(struct task *task, struct loop *loop, const struct machine *machine, task_done_cb *on_done,
 	       task_release_cb *on_release, struct error *err);
 
-/* The event that a waiting step (or undo) waited for: result 0, or -1 and the error. Ignored when that step is over already. */
+/*
+ * The event that a waiting step (or undo) waited for: result 0, or -1 and the error. Ignored when nothing waits. May run the next
+ * steps and the result callback before it returns, so let it be the last thing an event's callback does. May also be called from
+ * inside the step itself, which then still returns STEP_WAIT.
+ */
 void task_resume(struct task *task, int result, const struct error *err);
 
+/*
+ * For events that may come after their step has missed its deadline, when another step waits already: take the number of the step
+ * (or undo) while it runs, and resume with it. Ignored when that one is over.
+ */
+unsigned task_ticket(const struct task *task);
+void task_resume_visit(struct task *task, unsigned ticket, int result, const struct error *err);
+
 /* Runs `work` in a lane under the current step's deadline and resumes with its result; returns STEP_WAIT, or STEP_FAILED when it
- * cannot be queued. `work` runs on a pool thread, gets the task, and must not touch what the loop thread uses meanwhile. */
+ * cannot be queued. `work` runs on a pool thread, gets the task, and must not touch what the loop thread uses meanwhile. One at a
+ * time for each step. */
 enum verdict task_run_in_lane(struct task *task, struct lane *lane, int (*work)(struct task *task, struct error *err),
 			      struct error *err);
 
-/* Ends a task early: the current step counts as failed with this error, all is undone. Harmless when undo has begun. */
+/* Ends a task early: the current step counts as failed with this error, all is undone (see above). Harmless when undo has begun or
+ * the task is over, as long as its memory is there. */
 void task_cancel(struct task *task, const struct error *why);
 
 /* Every machine that was registered, for `monopod explain machines` and for the fault tests that go through them by table. */
