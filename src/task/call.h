@@ -5,11 +5,15 @@
  * names. The operation answers exactly once with call_reply() or call_fail(), now or at a later turn of the loop, and may not touch
  * the call afterwards. When the client goes away or its deadline passes, on_cancel is called once (from the loop, never from inside
  * the operation's own start) and the operation still answers; the answer then goes nowhere.
+ *
+ * A server-streaming method sends any number of messages with call_send() and then answers with call_finish() or call_fail(). It stops
+ * sending when call_send() says so, until on_drain is called: what a client does not read is kept in memory.
  */
 #ifndef MONOPOD_TASK_CALL_H
 #define MONOPOD_TASK_CALL_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -20,6 +24,8 @@ struct call;
 struct call_ops {
 	void (*reply)(struct call *call, const ProtobufCMessage *message);
 	void (*fail)(struct call *call, const struct error *err);
+	bool (*send)(struct call *call, const ProtobufCMessage *message);
+	void (*finish)(struct call *call);
 };
 
 struct call {
@@ -30,6 +36,7 @@ struct call {
 	struct arena arena;              /* for the reply; lives as long as the call */
 	int64_t deadline_us;             /* CLOCK_MONOTONIC; INT64_MAX without one */
 	void (*on_cancel)(struct call *call, const struct error *why); /* set by the operation; may be NULL */
+	void (*on_drain)(struct call *call);                           /* set by a streaming operation; may be NULL */
 	void *op;                                                      /* the operation's own */
 };
 
@@ -42,6 +49,19 @@ static inline void call_reply(struct call *call, const ProtobufCMessage *message
 static inline void call_fail(struct call *call, const struct error *err)
 {
 	call->ops->fail(call, err);
+}
+
+/* Encodes and queues one message of a stream. False: the client is behind, the next message is due after on_drain (this one was taken).
+ * A message that cannot be taken (over max_message_bytes, no memory) cancels the call. */
+static inline bool call_send(struct call *call, const ProtobufCMessage *message)
+{
+	return call->ops->send(call, message);
+}
+
+/* Ends a stream well. */
+static inline void call_finish(struct call *call)
+{
+	call->ops->finish(call);
 }
 
 #endif
