@@ -1,0 +1,117 @@
+#include "net/conntrack.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <string.h>
+
+/* Bits of CTA_FILTER_ORIG_FLAGS (net/netfilter/nf_internals.h in the kernel): which parts of the tuple given must match. */
+#define MATCH_PROTOCOL (1u << 4)
+#define MATCH_DESTINATION_PORT (1u << 6)
+
+/* Flows deleted per round: their tuples must fit one batch (arbitrary); what is left is found by the next round. */
+#define ROUND_MAX 256
+
+static struct nlmsghdr *add_message(struct nl_batch *b, uint16_t type, uint16_t flags, const char *what)
+{
+	struct nlmsghdr *m = nl_batch_add(b, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags, "%s", what);
+	struct nfgenmsg *body;
+
+	if (!m)
+		return NULL;
+	body = mnl_nlmsg_put_extra_header(m, sizeof(*body));
+	body->nfgen_family = AF_INET;
+	body->version = NFNETLINK_V0;
+	return m;
+}
+
+struct round {
+	struct nl_batch deletions;
+	uint16_t port;
+	unsigned count;
+};
+
+static const struct nlattr *find(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		if (mnl_attr_get_type(attr) == type)
+			return attr;
+	}
+	return NULL;
+}
+
+/* Kernels before 5.8 do not filter dumps. */
+static bool is_wanted(const struct nlattr *tuple, uint16_t port)
+{
+	const struct nlattr *protocol = find(tuple, CTA_TUPLE_PROTO);
+	const struct nlattr *number = protocol ? find(protocol, CTA_PROTO_NUM) : NULL;
+	const struct nlattr *destination = protocol ? find(protocol, CTA_PROTO_DST_PORT) : NULL;
+
+	return number && mnl_attr_get_u8(number) == IPPROTO_UDP && destination && ntohs(mnl_attr_get_u16(destination)) == port;
+}
+
+static int take_flow(const struct nlmsghdr *m, void *arg, struct error *err)
+{
+	struct round *round = arg;
+	const struct nlattr *attr;
+	struct nlmsghdr *deletion;
+
+	(void)err;
+	mnl_attr_for_each(attr, m, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) != CTA_TUPLE_ORIG || round->count == ROUND_MAX || !is_wanted(attr, round->port))
+			continue;
+		deletion = add_message(&round->deletions, IPCTNL_MSG_CT_DELETE, 0, "forget UDP flow");
+		if (deletion)
+			mnl_attr_put(deletion, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(attr),
+				     mnl_attr_get_payload(attr));
+		/* It ended by itself meanwhile. */
+		nl_batch_tolerate(&round->deletions, ENOENT);
+		round->count++;
+	}
+	return 0;
+}
+
+static void put_filter(struct nlmsghdr *m, uint16_t port)
+{
+	struct nlattr *tuple = mnl_attr_nest_start(m, CTA_TUPLE_ORIG);
+	struct nlattr *protocol = mnl_attr_nest_start(m, CTA_TUPLE_PROTO);
+	struct nlattr *filter;
+
+	mnl_attr_put_u8(m, CTA_PROTO_NUM, IPPROTO_UDP);
+	mnl_attr_put_u16(m, CTA_PROTO_DST_PORT, htons(port));
+	mnl_attr_nest_end(m, protocol);
+	mnl_attr_nest_end(m, tuple);
+	filter = mnl_attr_nest_start(m, CTA_FILTER);
+	mnl_attr_put_u32(m, CTA_FILTER_ORIG_FLAGS, MATCH_PROTOCOL | MATCH_DESTINATION_PORT);
+	mnl_attr_put_u32(m, CTA_FILTER_REPLY_FLAGS, 0);
+	mnl_attr_nest_end(m, filter);
+}
+
+static int list_flows(struct netlink *nl, struct round *round, struct error *err)
+{
+	_cleanup_nl_batch_ struct nl_batch b = NL_BATCH_INIT;
+	struct nlmsghdr *m = add_message(&b, IPCTNL_MSG_CT_GET, 0, "list UDP flows");
+
+	if (m)
+		put_filter(m, round->port);
+	return nl_dump(nl, &b, take_flow, round, err);
+}
+
+int conntrack_forget_udp(struct netlink *nl, uint16_t port, struct error *err)
+{
+	for (;;) {
+		struct round round = { .port = port };
+		int r = list_flows(nl, &round, err);
+
+		if (r == 0 && round.count > 0)
+			r = nl_batch_run(nl, &round.deletions, err);
+		nl_batch_release(&round.deletions);
+		if (r < 0 || round.count < ROUND_MAX)
+			return r;
+	}
+}
