@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One page less malloc's own header: a typical request fits in one chunk. */
-#define CHUNK_SIZE ((size_t)4096 - 32)
+/* A typical request fits in one chunk, and a chunk with its header and malloc's in one page. */
+#define CHUNK_SIZE ((size_t)4096 - sizeof(struct arena_chunk) - 16)
 #define ALIGNMENT _Alignof(max_align_t)
 
 struct arena_chunk {
@@ -35,15 +35,17 @@ bool arena_failed(const struct arena *a)
 	return a->failed;
 }
 
+/* A chunk for one large thing goes behind the first, which still has room for small ones. */
 static struct arena_chunk *add_chunk(struct arena *a, size_t needed)
 {
 	size_t size = needed > CHUNK_SIZE ? needed : CHUNK_SIZE;
 	struct arena_chunk *chunk = malloc(sizeof(*chunk) + size);
+	struct arena_chunk **place = a->chunks && needed > CHUNK_SIZE ? &a->chunks->next : &a->chunks;
 
 	if (!chunk)
 		return NULL;
-	*chunk = (struct arena_chunk){ .next = a->chunks, .size = size };
-	a->chunks = chunk;
+	*chunk = (struct arena_chunk){ .next = *place, .size = size };
+	*place = chunk;
 	return chunk;
 }
 
@@ -91,10 +93,11 @@ void *arena_memdup(struct arena *a, const void *data, size_t len)
 
 char *arena_strndup(struct arena *a, const char *s, size_t len)
 {
-	char *copy = arena_alloc(a, len + 1);
+	size_t used = strnlen(s, len);
+	char *copy = arena_alloc(a, used + 1);
 
 	if (copy)
-		memcpy(copy, s, len);
+		memcpy(copy, s, used);
 	return copy;
 }
 
@@ -112,7 +115,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 	va_start(args, fmt);
 	len = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
-	text = len < 0 ? NULL : arena_alloc(a, (size_t)len + 1);
+	text = arena_alloc(a, len < 0 ? SIZE_MAX : (size_t)len + 1); /* an impossible size fails as it should */
 	if (!text)
 		return NULL;
 	va_start(args, fmt);

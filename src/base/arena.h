@@ -29,7 +29,7 @@ bool arena_failed(const struct arena *a);
 void *arena_alloc(struct arena *a, size_t size);
 void *arena_array(struct arena *a, size_t count, size_t size); /* NULL on overflow too */
 char *arena_strdup(struct arena *a, const char *s);
-char *arena_strndup(struct arena *a, const char *s, size_t len);
+char *arena_strndup(struct arena *a, const char *s, size_t len); /* at most len bytes, at most up to the NUL */
 void *arena_memdup(struct arena *a, const void *data, size_t len);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -24,18 +24,18 @@
 #undef system
 #undef popen
 #undef tmpnam
-#define strcpy(...)   BANNED(strcpy, snprintf)
-#define strcat(...)   BANNED(strcat, snprintf)
-#define strncpy(...)  BANNED(strncpy, snprintf)
-#define strncat(...)  BANNED(strncat, snprintf)
-#define sprintf(...)  BANNED(sprintf, snprintf)
+#define strcpy(...) BANNED(strcpy, snprintf)
+#define strcat(...) BANNED(strcat, snprintf)
+#define strncpy(...) BANNED(strncpy, snprintf)
+#define strncat(...) BANNED(strncat, snprintf)
+#define sprintf(...) BANNED(sprintf, snprintf)
 #define vsprintf(...) BANNED(vsprintf, vsnprintf)
-#define strtok(...)   BANNED(strtok, strtok_r)
-#define atoi(...)     BANNED(atoi, strtol)
-#define atol(...)     BANNED(atol, strtol)
-#define atoll(...)    BANNED(atoll, strtoll)
-#define system(...)   BANNED(system, posix_spawn)
-#define popen(...)    BANNED(popen, posix_spawn)
-#define tmpnam(...)   BANNED(tmpnam, mkstemp)
+#define strtok(...) BANNED(strtok, strtok_r)
+#define atoi(...) BANNED(atoi, strtol)
+#define atol(...) BANNED(atol, strtol)
+#define atoll(...) BANNED(atoll, strtoll)
+#define system(...) BANNED(system, posix_spawn)
+#define popen(...) BANNED(popen, posix_spawn)
+#define tmpnam(...) BANNED(tmpnam, mkstemp)
 
 #endif

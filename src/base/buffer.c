@@ -1,9 +1,13 @@
 #include "base/buffer.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 /* Small enough to cost nothing, large enough for most lines and headers (arbitrary). */
 #define FIRST_CAPACITY 256
@@ -19,13 +23,14 @@ void buffer_release(struct buffer *b)
 	buffer_init(b, b->max);
 }
 
+/* Doubles, so that many small appends cost little, but not past the limit. */
 static size_t grown_capacity(const struct buffer *b, size_t needed)
 {
 	size_t cap = b->cap ? b->cap : FIRST_CAPACITY;
 
 	while (cap < needed)
 		cap *= 2;
-	return cap;
+	return cap <= b->max ? cap : b->max + 1;
 }
 
 int buffer_reserve(struct buffer *b, size_t extra, struct error *err)
@@ -33,7 +38,8 @@ int buffer_reserve(struct buffer *b, size_t extra, struct error *err)
 	size_t cap;
 	char *data;
 
-	if (extra > b->max || b->len > b->max - extra)
+	/* No object is larger than PTRDIFF_MAX, so neither the sum below nor the doubling overflows. */
+	if (extra > PTRDIFF_MAX || extra > b->max || b->len > b->max - extra || b->len + extra >= PTRDIFF_MAX / 2)
 		return error_set(err, ERR_EXHAUSTED, "%zu more bytes would pass the limit of %zu", extra, b->max);
 	if (b->len + extra + 1 <= b->cap)
 		return 0;
@@ -70,7 +76,9 @@ int buffer_printf(struct buffer *b, struct error *err, const char *fmt, ...)
 	va_start(args, fmt);
 	len = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
-	if (len < 0 || buffer_reserve(b, (size_t)len, err) < 0)
+	if (len < 0)
+		return error_sys(err, errno, "format text");
+	if (buffer_reserve(b, (size_t)len, err) < 0)
 		return -1;
 	va_start(args, fmt);
 	(void)vsnprintf(b->data + b->len, (size_t)len + 1, fmt, args);
@@ -95,9 +103,10 @@ void buffer_clear(struct buffer *b)
 
 char *buffer_steal(struct buffer *b)
 {
-	char *data = b->data;
+	char *data = NULL;
 
-	b->data = NULL;
+	if (b->len > 0)
+		data = steal_ptr(&b->data);
 	buffer_release(b);
 	return data;
 }

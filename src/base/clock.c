@@ -23,11 +23,12 @@ int64_t clock_monotonic_us(void)
 
 void clock_format_rfc3339(char text[CLOCK_TEXT_SIZE], int64_t realtime_ns)
 {
-	time_t seconds = (time_t)(realtime_ns / NS_PER_S);
+	int64_t ns = (realtime_ns % NS_PER_S + NS_PER_S) % NS_PER_S; /* the fraction counts upwards before 1970 too */
+	time_t seconds = (time_t)(realtime_ns / NS_PER_S - (realtime_ns % NS_PER_S < 0));
 	char date[sizeof("2006-01-02T15:04:05")];
 	struct tm utc;
 
 	(void)gmtime_r(&seconds, &utc);
 	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
-	(void)snprintf(text, CLOCK_TEXT_SIZE, "%s.%09uZ", date, (unsigned)(realtime_ns % NS_PER_S));
+	(void)snprintf(text, CLOCK_TEXT_SIZE, "%s.%09uZ", date, (unsigned)ns);
 }

@@ -1,1 +1,421 @@
 #include "base/config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include <ini.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+/* libinih reads lines of INI_MAX_LINE bytes (200); the longest key and " = " take up to 28 of them. */
+#define MAX_TEXT 160
+
+enum kind { TEXT, NUMBER, FLAG };
+
+/* 0, or -1 with the reason alone in *err; the caller names option and value. */
+typedef int check_fn(const char *value, struct error *err);
+
+struct option {
+	const char *section, *key;
+	enum kind kind;
+	size_t offset; /* in struct config */
+	const char *initial;
+	int64_t min, max; /* of a NUMBER */
+	check_fn *check;  /* of a TEXT; NULL: any */
+	const char *help; /* lines, each shorter than MAX_TEXT */
+};
+
+static check_fn check_socket, check_path, check_level, check_auto_or_path, check_cgroup, check_seccomp, check_link, check_cidr,
+	check_mtu;
+
+#define TEXT_OPTION(section, field, initial, check, help)                                                                          \
+	{                                                                                                                          \
+		section, #field, TEXT, offsetof(struct config, field), initial, 0, 0, check, help                                  \
+	}
+#define NUMBER_OPTION(section, field, initial, min, max, help)                                                                     \
+	{                                                                                                                          \
+		section, #field, NUMBER, offsetof(struct config, field), initial, min, max, NULL, help                             \
+	}
+#define FLAG_OPTION(section, field, initial, help)                                                                                 \
+	{                                                                                                                          \
+		section, #field, FLAG, offsetof(struct config, field), initial, 0, 0, NULL, help                                   \
+	}
+
+static const struct option options[] = {
+	TEXT_OPTION("server", socket, "/run/monopod/monopod.sock", check_socket, "Unix socket of the CRI; only root may connect."),
+	TEXT_OPTION("server", root_dir, "/var/lib/monopod", check_path,
+		    "What outlives a reboot: images, writable layers, the store."),
+	TEXT_OPTION("server", state_dir, "/run/monopod", check_path, "What does not: namespaces, sockets. On a tmpfs."),
+	TEXT_OPTION("server", log_level, "info", check_level, "error, warn, info or debug."),
+	NUMBER_OPTION("server", max_message_bytes, "16777216", 65536, 1 << 30, "Longest gRPC message, both ways."),
+	NUMBER_OPTION("server", max_connections, "1024", 1, 65536, "Clients at the same time."),
+	NUMBER_OPTION("server", max_streams, "1024", 1, 65536, "Calls at the same time on one connection."),
+
+	TEXT_OPTION("runtime", cgroup_root, "auto", check_auto_or_path,
+		    "auto, or the directory where the cgroup hierarchies are mounted."),
+	TEXT_OPTION("runtime", cgroup_parent, "/monopod", check_cgroup, "Parent cgroup of pods that name none."),
+	TEXT_OPTION("runtime", seccomp_default, "builtin", check_seccomp,
+		    "Profile of containers that ask for the runtime's default: builtin or unconfined."),
+	FLAG_OPTION("runtime", clamp_oom_score_adj, "true",
+		    "Without CAP_SYS_RESOURCE the OOM score cannot be lowered: take the lowest that is allowed\n"
+		    "(true), or fail the start (false)."),
+
+	TEXT_OPTION("image", certs_dir, "/etc/monopod/certs.d", check_path,
+		    "For each registry a directory HOST[:PORT] with ca.crt, client.cert, client.key."),
+	TEXT_OPTION("image", insecure_registries, "", NULL,
+		    "Registries that are spoken to over plain HTTP: HOST[:PORT], separated by commas."),
+	NUMBER_OPTION("image", max_layer_bytes, "17179869184", 1 << 20, INT64_C(1) << 50, "Largest layer, unpacked."),
+	NUMBER_OPTION("image", pull_progress_timeout_ms, "60000", 1000, 3600000,
+		      "A pull that receives nothing for this long has failed."),
+
+	TEXT_OPTION("net", bridge, "monopod0", check_link,
+		    "Bridge of the embedded network, which serves when there is no CNI configuration."),
+	TEXT_OPTION("net", pod_cidr, "10.88.0.0/16", check_cidr, "IPv4 addresses of its pods."),
+	TEXT_OPTION("net", mtu, "auto", check_mtu, "auto (that of the default route), or bytes."),
+};
+
+/* ---- checks ---- */
+
+static int check_path(const char *value, struct error *err)
+{
+	return value[0] == '/' ? 0 : error_set(err, ERR_INVALID, "must be an absolute path");
+}
+
+static int check_socket(const char *value, struct error *err)
+{
+	const size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+	if (strlen(value) > max)
+		return error_set(err, ERR_INVALID, "a socket's path has at most %zu bytes", max);
+	return check_path(value, err);
+}
+
+static int check_level(const char *value, struct error *err)
+{
+	return log_parse_level(value) >= 0 ? 0 : error_set(err, ERR_INVALID, "must be error, warn, info or debug");
+}
+
+static int check_auto_or_path(const char *value, struct error *err)
+{
+	return !strcmp(value, "auto") || value[0] == '/' ? 0 : error_set(err, ERR_INVALID, "must be auto or an absolute path");
+}
+
+static int check_cgroup(const char *value, struct error *err)
+{
+	if (value[0] != '/' || value[1] == '\0' || strstr(value, ".."))
+		return error_set(err, ERR_INVALID, "must be an absolute path below the root, without '..'");
+	return 0;
+}
+
+static int check_seccomp(const char *value, struct error *err)
+{
+	return !strcmp(value, "builtin") || !strcmp(value, "unconfined")
+		       ? 0
+		       : error_set(err, ERR_INVALID, "must be builtin or unconfined");
+}
+
+static int check_link(const char *value, struct error *err)
+{
+	size_t len = strlen(value);
+
+	/* As dev_valid_name() of the kernel has it. */
+	if (len == 0 || len >= IFNAMSIZ || strpbrk(value, "/: ") || !strcmp(value, ".") || !strcmp(value, ".."))
+		return error_set(err, ERR_INVALID, "must be 1 to %d bytes without '/', ':' and spaces", IFNAMSIZ - 1);
+	return 0;
+}
+
+static int parse_number(const char *value, int64_t min, int64_t max, int64_t *ret_number, struct error *err)
+{
+	char *end;
+	long long number;
+
+	errno = 0;
+	number = strtoll(value, &end, 10);
+	if (end == value || *end != '\0' || strspn(value, "-0123456789") != strlen(value))
+		return error_set(err, ERR_INVALID, "must be a number");
+	if (errno == ERANGE || number < min || number > max)
+		return error_set(err, ERR_INVALID, "must be %" PRId64 " to %" PRId64, min, max);
+	*ret_number = number;
+	return 0;
+}
+
+static int check_mtu(const char *value, struct error *err)
+{
+	int64_t mtu;
+
+	/* 576: what every IPv4 host must take in one piece (RFC 791); 65535: the most that a veth takes. */
+	return !strcmp(value, "auto") ? 0 : parse_number(value, 576, 65535, &mtu, err);
+}
+
+static int check_cidr(const char *value, struct error *err)
+{
+	char address[INET_ADDRSTRLEN] = "";
+	const char *slash = strchr(value, '/');
+	size_t len = slash ? (size_t)(slash - value) : 0;
+	struct in_addr network;
+	int64_t prefix;
+
+	if (len == 0 || len >= sizeof(address))
+		return error_set(err, ERR_INVALID, "must be an IPv4 prefix such as 10.88.0.0/16");
+	memcpy(address, value, len);
+	if (inet_pton(AF_INET, address, &network) != 1)
+		return error_set(err, ERR_INVALID, "'%s' is not an IPv4 address", address);
+	if (parse_number(slash + 1, 8, 29, &prefix, err) < 0)
+		return error_prefix(err, "prefix length"); /* 29: a gateway and five pods */
+	if (ntohl(network.s_addr) & (UINT32_MAX >> prefix))
+		return error_set(err, ERR_INVALID, "has bits set behind the prefix of %d", (int)prefix);
+	return 0;
+}
+
+/* What a line of the file cannot carry back: it ends lines, is stripped, or begins a comment (libinih: ';' after a space). */
+static int check_text(const char *value, struct error *err)
+{
+	size_t len = strlen(value);
+
+	if (len > MAX_TEXT)
+		return error_set(err, ERR_INVALID, "has more than %d bytes", MAX_TEXT);
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
+			return error_set(err, ERR_INVALID, "has a control character");
+	}
+	if (len > 0 && (value[0] == ' ' || value[0] == ';' || value[len - 1] == ' ' || strstr(value, " ;")))
+		return error_set(err, ERR_INVALID, "has spaces around it or a ';' behind a space");
+	return 0;
+}
+
+/* ---- one option ---- */
+
+static const struct option *find_option(const char *section, size_t section_len, const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (!strncmp(options[i].section, section, section_len) && options[i].section[section_len] == '\0' &&
+		    !strcmp(options[i].key, key))
+			return &options[i];
+	}
+	return NULL;
+}
+
+static void *field_of(struct config *config, const struct option *option)
+{
+	return (char *)config + option->offset;
+}
+
+static int set_text(char **text, const struct option *option, const char *value, struct error *err)
+{
+	char *copy;
+
+	if (check_text(value, err) < 0 || (option->check && option->check(value, err) < 0))
+		return -1;
+	copy = strdup(value);
+	if (!copy)
+		return error_sys(err, ENOMEM, "copy");
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+static int set_flag(bool *flag, const char *value, struct error *err)
+{
+	if (strcmp(value, "true") && strcmp(value, "false"))
+		return error_set(err, ERR_INVALID, "must be true or false");
+	*flag = value[0] == 't';
+	return 0;
+}
+
+static int set_field(void *field, const struct option *option, const char *value, struct error *err)
+{
+	switch (option->kind) {
+	case TEXT:
+		return set_text(field, option, value, err);
+	case NUMBER:
+		return parse_number(value, option->min, option->max, field, err);
+	case FLAG:
+		return set_flag(field, value, err);
+	}
+	return error_set(err, ERR_INTERNAL, "has an unknown kind");
+}
+
+static int set_option(struct config *config, const struct option *option, const char *value, struct error *err)
+{
+	if (set_field(field_of(config, option), option, value, err) < 0)
+		return error_prefix(err, "%s.%s = %.64s", option->section, option->key, value);
+	return 0;
+}
+
+/* ---- a file ---- */
+
+struct reading {
+	struct config *config;
+	FILE *file;
+	int line;                       /* counted here: libinih's handlers are not told */
+	bool seen[ARRAY_SIZE(options)]; /* continuation lines come as the same key again */
+	bool failed;
+	struct error err;
+};
+
+static bool is_section(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (!strncmp(options[i].section, name, len) && options[i].section[len] == '\0')
+			return true;
+	}
+	return false;
+}
+
+/* libinih cuts what is too long without a word, and tells no one of sections without keys. */
+static int check_line(const char *line, bool complete, struct error *err)
+{
+	const char *start = line + strspn(line, " \t");
+
+	if (!complete)
+		return error_set(err, ERR_INVALID, "the line is longer than %d bytes", INI_MAX_LINE - 2);
+	if (*start == '[' && !is_section(start + 1, strcspn(start + 1, "]")))
+		return error_set(err, ERR_INVALID, "there is no section %.*s]", (int)strcspn(start, "]\n"), start);
+	return 0;
+}
+
+static char *read_line(char *line, int size, void *arg)
+{
+	struct reading *reading = arg;
+
+	if (reading->failed || !fgets(line, size, reading->file))
+		return NULL;
+	reading->line++;
+	reading->failed = check_line(line, strchr(line, '\n') || feof(reading->file), &reading->err) < 0;
+	return reading->failed ? NULL : line;
+}
+
+static int read_option(struct reading *reading, const char *section, const char *key, const char *value)
+{
+	const struct option *option = find_option(section, strlen(section), key);
+
+	if (!option)
+		return error_set(&reading->err, ERR_INVALID, "there is no option %s.%s", section, key);
+	if (reading->seen[option - options])
+		return error_set(&reading->err, ERR_INVALID, "%s.%s is set again, or goes on from the line before", section, key);
+	reading->seen[option - options] = true;
+	return set_option(reading->config, option, value, &reading->err);
+}
+
+/* libinih: 0 is failure. */
+static int on_option(void *arg, const char *section, const char *key, const char *value)
+{
+	struct reading *reading = arg;
+
+	reading->failed = reading->failed || read_option(reading, section, key, value) < 0;
+	return !reading->failed;
+}
+
+static int read_stream(struct config *config, FILE *file, const char *path, struct error *err)
+{
+	struct reading reading = { .config = config, .file = file, .err = ERROR_INIT };
+	int bad_line = ini_parse_stream(read_line, &reading, on_option, &reading);
+
+	if (ferror(file))
+		return error_sys(err, EIO, "read %s", path);
+	if (bad_line > 0 && (!reading.failed || bad_line < reading.line))
+		return error_set(err, ERR_INVALID, "%s line %d: neither 'key = value' nor '[section]' nor a comment", path,
+				 bad_line);
+	if (reading.failed) {
+		*err = reading.err;
+		return error_prefix(err, "%s line %d", path, reading.line);
+	}
+	return bad_line < 0 ? error_sys(err, ENOMEM, "read %s", path) : 0;
+}
+
+int config_read(struct config *config, const char *path, struct error *err)
+{
+	FILE *file = fopen(path, "re");
+	int rc;
+
+	if (!file)
+		return error_sys(err, errno, "open %s", path);
+	rc = read_stream(config, file, path, err);
+	(void)fclose(file);
+	return rc;
+}
+
+/* ---- the rest ---- */
+
+int config_set(struct config *config, const char *name, const char *value, struct error *err)
+{
+	const char *dot = strchr(name, '.');
+	const struct option *option = dot ? find_option(name, (size_t)(dot - name), dot + 1) : NULL;
+
+	if (!option)
+		return error_set(err, ERR_INVALID, "there is no option %s", name);
+	return set_option(config, option, value, err);
+}
+
+int config_init(struct config *config, struct error *err)
+{
+	*config = (struct config){ 0 };
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (set_option(config, &options[i], options[i].initial, err) < 0) {
+			config_release(config);
+			return error_prefix(err, "set defaults");
+		}
+	}
+	return 0;
+}
+
+static void print_help(const struct option *option, FILE *out)
+{
+	for (const char *line = option->help; *line;) {
+		size_t len = strcspn(line, "\n");
+
+		fprintf(out, "# %.*s\n", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
+static void print_value(const struct option *option, const void *field, FILE *out)
+{
+	switch (option->kind) {
+	case TEXT:
+		fprintf(out, "%s = %s\n", option->key, *(char *const *)field);
+		break;
+	case NUMBER:
+		fprintf(out, "# %" PRId64 " to %" PRId64 ".\n", option->min, option->max);
+		fprintf(out, "%s = %" PRId64 "\n", option->key, *(const int64_t *)field);
+		break;
+	case FLAG:
+		fprintf(out, "%s = %s\n", option->key, *(const bool *)field ? "true" : "false");
+		break;
+	}
+}
+
+int config_print(const struct config *config, FILE *out)
+{
+	const char *section = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		const struct option *option = &options[i];
+
+		if (strcmp(section, option->section))
+			fprintf(out, "%s[%s]\n", i > 0 ? "\n" : "", option->section);
+		section = option->section;
+		print_help(option, out);
+		print_value(option, (const char *)config + option->offset, out);
+	}
+	return fflush(out) == 0 && !ferror(out) ? 0 : -1;
+}
+
+void config_release(struct config *config)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		char **text = field_of(config, &options[i]);
+
+		if (options[i].kind != TEXT)
+			continue;
+		free(*text);
+		*text = NULL;
+	}
+}

@@ -44,7 +44,7 @@ struct config {
 /* Every default. Fails only when memory is out. */
 int config_init(struct config *config, struct error *err);
 
-/* Reads `path` over what *config holds. */
+/* Reads `path` over what *config holds; after a failure part of the file may have been taken over. */
 int config_read(struct config *config, const char *path, struct error *err);
 
 /* Sets one option by its "section.key" name, as `monopod serve --set net.bridge=x` does. */

@@ -18,12 +18,16 @@ static const struct {
 	{ ENOMEM, ERR_EXHAUSTED },
 	{ ENOSPC, ERR_EXHAUSTED },
 	{ EDQUOT, ERR_EXHAUSTED },
+	{ ENOBUFS, ERR_EXHAUSTED },
+	{ EFBIG, ERR_EXHAUSTED },
 	{ EMFILE, ERR_EXHAUSTED },
 	{ ENFILE, ERR_EXHAUSTED },
 	{ ETIMEDOUT, ERR_DEADLINE },
 	{ ECANCELED, ERR_CANCELLED },
 	{ ECONNREFUSED, ERR_UNAVAILABLE },
+	{ ECONNRESET, ERR_UNAVAILABLE },
 	{ EHOSTUNREACH, ERR_UNAVAILABLE },
+	{ ENETUNREACH, ERR_UNAVAILABLE },
 };
 
 static const char *const code_names[ERR_CODE_COUNT] = {
@@ -43,9 +47,14 @@ static const char *const code_names[ERR_CODE_COUNT] = {
 	[ERR_INTERNAL] = "INTERNAL",
 };
 
+/* Cuts between characters: the text goes out as UTF-8. */
 static void mark_cut(char *text)
 {
-	memcpy(text + ERROR_TEXT_SIZE - sizeof("..."), "...", sizeof("..."));
+	size_t end = ERROR_TEXT_SIZE - sizeof("...");
+
+	while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80)
+		end--;
+	memcpy(text + end, "...", sizeof("..."));
 }
 
 static void format_text(struct error *err, const char *fmt, va_list args)

@@ -1,5 +1,6 @@
 #include "base/id.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -19,8 +20,13 @@ void id_generate(char id[ID_SIZE])
 {
 	unsigned char bytes[ID_LEN / 2];
 
-	/* Requests of up to 256 bytes are never cut short once the pool is seeded (getrandom(2)). */
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+	ssize_t n;
+
+	/* Up to 256 bytes come whole (getrandom(2)); only early in boot, before the pool is seeded, a signal may interrupt the wait.
+	 * There is no other failure that an id could be made after. */
+	while ((n = getrandom(bytes, sizeof(bytes), 0)) < 0 && errno == EINTR)
+		;
+	if (n != (ssize_t)sizeof(bytes))
 		abort();
 	hex_encode(id, bytes, sizeof(bytes));
 }

@@ -24,13 +24,15 @@ int io_write_value(int dirfd, const char *path, const char *value, struct error 
 /* Creates or replaces `path` atomically (temporary name, rename); no fsync. `mode` as for open(2). */
 int io_replace_file(int dirfd, const char *path, const void *data, size_t len, mode_t mode, struct error *err);
 
-/* openat2(2) with RESOLVE_IN_ROOT and no magic links (Linux 5.6): symbolic links never leave `rootfd`. */
+/* openat2(2) with RESOLVE_IN_ROOT and no magic links (Linux 5.6): symbolic links never leave `rootfd`. Use O_PATH or O_NONBLOCK where
+ * a fifo or a device may lie: opening those can block or act. */
 int io_open_in_root(int rootfd, const char *path, int flags, mode_t mode, struct error *err);
 
 /* mkdir -p; components that exist are fine. Not for paths that others control. */
 int io_make_dirs(const char *path, mode_t mode, struct error *err);
 
-/* Removes a tree by descriptors, never following links, never crossing a mount point. A missing path is success. */
+/* Removes a file or a tree of any depth by descriptors, never following links below `path`, never entering a mount point (`path`
+ * itself may be none either): that fails with ERR_STATE. A missing path is success. Stops at the first failure. */
 int io_remove_tree(int dirfd, const char *path, struct error *err);
 
 #endif

@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 static const char *const level_words[] = { "error", "warn", "info", "debug" };
 static _Atomic int threshold = LOG_LEVEL_INFO;
+static _Atomic unsigned dropped;
 
 void log_set_level(enum log_level level)
 {
@@ -38,23 +40,47 @@ static void mask_control(char *text, size_t len)
 	}
 }
 
+static size_t clamp_len(int len, size_t room)
+{
+	return len < 0 ? 0 : (size_t)len < room ? (size_t)len : room - 1;
+}
+
+/*
+ * A line that does not fit at once is dropped and counted: whoever reads our log (a pipe, the journal's socket) must not be able to
+ * stop the loop. One write per line keeps lines of several threads apart.
+ */
+static void emit(const char *line, size_t len)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+	char notice[64];
+	unsigned gone;
+
+	if (poll(&out, 1, 0) == 0) {
+		atomic_fetch_add(&dropped, 1);
+		return;
+	}
+	gone = atomic_exchange(&dropped, 0);
+	if (gone > 0)
+		(void)!write(STDERR_FILENO, notice,
+			     clamp_len(snprintf(notice, sizeof(notice), "(%u lines lost)\n", gone), sizeof(notice)));
+	(void)!write(STDERR_FILENO, line, len); /* nothing can be done when it fails */
+}
+
 void log_write(enum log_level level, const char *area, const char *fmt, ...)
 {
 	char line[LINE_SIZE];
 	char when[CLOCK_TEXT_SIZE];
 	va_list args;
-	int len, text;
+	size_t len;
 
 	if ((int)level > atomic_load(&threshold))
 		return;
 	clock_format_rfc3339(when, clock_realtime_ns());
-	len = snprintf(line, sizeof(line), "%s %-5s %s: ", when, level_words[level], area);
+	len = clamp_len(snprintf(line, sizeof(line), "%s %-5s %s: ", when, level_words[level], area), sizeof(line));
 	va_start(args, fmt);
-	text = vsnprintf(line + len, sizeof(line) - (size_t)len, fmt, args);
+	len += clamp_len(vsnprintf(line + len, sizeof(line) - len, fmt, args), sizeof(line) - len);
 	va_end(args);
-	len = text < (int)sizeof(line) - len ? len + text : (int)sizeof(line) - 1;
-	mask_control(line, (size_t)len);
+	mask_control(line, len);
 	line[len] = '\n';
-	/* One write per line keeps lines of several threads apart; nothing can be done when stderr fails. */
-	(void)!write(STDERR_FILENO, line, (size_t)len + 1);
+	emit(line, len + 1);
 }

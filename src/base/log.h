@@ -2,7 +2,7 @@
  * Our own log: one line per event on stderr, `TIME LEVEL area: text key=value ...`.
  *
  * Whoever handles an error logs it; whoever returns it does not. Secrets never reach this interface: registry credentials have
- * no printer at all. Safe to call from any thread.
+ * no printer at all. Safe to call from any thread; never blocks (lines are dropped and counted when nobody reads them).
  */
 #ifndef MONOPOD_BASE_LOG_H
 #define MONOPOD_BASE_LOG_H
