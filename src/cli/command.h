@@ -1,0 +1,83 @@
+/*
+ * The subcommands: one const row each, which the dispatcher runs and from which --help and the man pages are printed.
+ */
+#ifndef MONOPOD_CLI_COMMAND_H
+#define MONOPOD_CLI_COMMAND_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "cli/options.h"
+#include "cli/rpc.h"
+
+struct command;
+
+/* One invocation. Memory that lives until its end comes from the arena. */
+struct cli {
+	const struct command *command;
+	struct arena arena;
+	FILE *out; /* results */
+	struct rpc rpc;
+
+	/* global options */
+	const char *socket;
+	const char *output; /* "table" or "json" */
+	int64_t timeout_ms;
+	bool help;
+	bool json; /* output, decided */
+};
+
+/* A command returns an exit code, or a negative number with the error set: CLI_FAILED (exit code 1) or CLI_USAGE (2, with the
+ * synopsis printed). */
+#define CLI_FAILED (-1)
+#define CLI_USAGE (-2)
+
+typedef int command_fn(struct cli *cli, const void *options, char **args, int n_args, struct error *err);
+
+struct command {
+	const char *name;
+	const char *arguments;            /* synopsis after the options: "CONTAINER COMMAND [ARGUMENT...]" */
+	const char *summary;              /* one line without full stop */
+	const char *text;                 /* paragraphs, an empty line between them */
+	const struct option_row *options; /* NULL: none of its own */
+	size_t options_size;              /* of the struct that they fill, which starts zeroed */
+	int min_args;
+	int max_args;          /* -1: any number */
+	bool stop_at_argument; /* what follows the first argument belongs to somebody else */
+	int failure_exit_code; /* 0: CLI_EXIT_FAILURE */
+	command_fn *run;       /* NULL: runs outside of the client (serve) and is only described here */
+};
+
+#define NO_MORE_OPTIONS                                                                                                            \
+	{                                                                                                                          \
+		.name = NULL                                                                                                       \
+	}
+
+/* All rows in the order in which help lists them; NULL at the end. */
+extern const struct command *const commands[];
+extern const struct option_row global_options[];
+
+/* NULL when there is no such command. */
+const struct command *command_find(const char *name);
+
+/* Opens the connection on first use, then as rpc_call(). */
+ProtobufCMessage *cli_call(struct cli *cli, const char *method, const ProtobufCMessage *request, struct error *err);
+ProtobufCMessage *cli_call_within(struct cli *cli, const char *method, const ProtobufCMessage *request, int64_t timeout_ms,
+				  struct error *err);
+
+/* For `return cli_usage(err, ...)`. */
+int cli_usage(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ERR_EXHAUSTED when the arena failed; for use at the end of building something large. */
+int cli_check_memory(const struct cli *cli, struct error *err);
+
+/* One row each, in cmd_NAME.c. */
+extern const struct command command_check, command_config, command_exec, command_explain, command_help, command_images,
+	command_import, command_inspect, command_logs, command_pods, command_ps, command_pull, command_rm, command_rmi, command_run,
+	command_serve, command_stop, command_trace, command_version;
+
+#endif

@@ -1,0 +1,44 @@
+/* The table of subcommands, and `serve`, which the program runs by itself and the client only describes. */
+#include <string.h>
+
+#include "cli/command.h"
+
+struct serve_options {
+	const char *config;
+	struct text_list set;
+};
+
+static const struct option_row serve_rows[] = {
+	{ 0, "config", "FILE", OPTION_TEXT, offsetof(struct serve_options, config),
+	  "read this configuration file over the defaults", 0, 0 },
+	{ 0, "set", "SECTION.KEY=VALUE", OPTION_LIST, offsetof(struct serve_options, set),
+	  "set one option over the configuration file; may be given again", 0, 0 },
+	NO_MORE_OPTIONS,
+};
+
+const struct command command_serve = {
+	.name = "serve",
+	.arguments = "",
+	.summary = "run the daemon",
+	.text = "Serves the Container Runtime Interface on a unix socket until SIGTERM or SIGINT. Containers go on running when "
+		"the\n"
+		"daemon ends; the next one takes them over.",
+	.options = serve_rows,
+	.options_size = sizeof(struct serve_options),
+};
+
+const struct command *const commands[] = {
+	&command_serve,  &command_ps,      &command_pods,    &command_images, &command_pull,
+	&command_import, &command_run,     &command_exec,    &command_logs,   &command_stop,
+	&command_rm,     &command_rmi,     &command_inspect, &command_trace,  &command_check,
+	&command_config, &command_explain, &command_version, &command_help,   NULL,
+};
+
+const struct command *command_find(const char *name)
+{
+	for (const struct command *const *c = commands; *c; c++) {
+		if (strcmp((*c)->name, name) == 0)
+			return *c;
+	}
+	return NULL;
+}
