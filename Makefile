@@ -1,0 +1,33 @@
+# The front door. Everything below is CMake (CMakePresets.json) and scripts of tools/, which also run alone.
+
+PREFIX ?= /usr/local
+
+.PHONY: help build install clean demo bench
+
+help:
+	@echo 'make build    the release build, in build/release'
+	@echo 'make demo     one pod from nothing to nothing, with its timeline; installs what it needs (as root)'
+	@echo 'make test     all tests, with sanitizers; installs what they need (as root)'
+	@echo 'make bench    latencies of a pod, and the distance to what the kernel alone needs (as root)'
+	@echo 'make lint     format, static analysis, sizes'
+	@echo 'make install  to $$(DESTDIR)$(PREFIX)'
+	@echo 'make clean    removes build/'
+
+build:
+	@tools/deps.sh build
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release
+
+install: build
+	DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
+
+demo: build
+	@tools/demo.sh build/release/monopod
+
+bench: build
+	@tools/bench.sh build/release
+
+clean:
+	rm -rf build
+
+-include tools/test.mk

@@ -1,0 +1,121 @@
+#!/bin/sh
+# Installs Debian packages that are missing, and nothing when none is.
+#
+#     tools/deps.sh [--list] build|demo|bench|test|lint...
+#
+# The lists below are the only place where dependencies are named: one package per line, and why. `package|command` is satisfied by
+# the command too, wherever it came from.
+set -eu
+
+build='
+gcc                     compiler
+make                    the front door
+cmake                   the build
+ninja-build             its runner
+pkg-config|pkg-config   finds the libraries
+protobuf-c-compiler     C from the wire contract
+libprotobuf-c-dev       messages of the CRI and of the store
+libuv1-dev              the event loop
+libnghttp2-dev          HTTP/2 below gRPC
+libseccomp-dev          system call names and numbers of the seccomp profile
+libmnl-dev              netlink: links, addresses, routes
+libnftnl-dev            nftables: masquerading, host ports
+libcjson-dev            JSON of images, registries and --output json
+libcurl4-openssl-dev    HTTP and HTTPS to registries
+libarchive-dev          layers are tar files
+libzstd-dev             their compression, one of two
+zlib1g-dev              and the other
+libssl-dev              digests
+libsqlite3-dev          the store
+libinih-dev             the configuration file
+uthash-dev              hash tables and lists
+libcmocka-dev           unit tests, which a debug build contains
+'
+
+demo='
+busybox-static          what the demo image is made of
+iproute2                shows that no link stays
+nftables                shows that no rule stays
+'
+
+bench='
+busybox-static          what the benchmark image is made of
+iproute2                a network namespace of its own
+'
+
+test='
+busybox-static          what the test images are made of
+libcmocka-dev           unit tests
+iproute2                looks at links, addresses, namespaces
+nftables                looks at rules
+docker-registry         a real registry, on loopback
+skopeo                  fills it
+umoci                   makes image layers
+zstd                    compresses some of them
+openssl                 a private CA for it
+apache2-utils|htpasswd  its password file
+curl                    asks it
+python3-pytest          runs the integration tests
+python3-grpcio          a gRPC client that we did not write
+python3-protobuf        its messages
+protobuf-compiler       and their Python code
+nodejs|node             runs a second one
+npm|npm                 which comes as a package
+procps                  looks at processes
+util-linux              unshare, nsenter
+'
+
+lint='
+clang-14                a second compiler
+clang-format-14|clang-format  layout
+clang-tidy-14|clang-tidy      static analysis
+universal-ctags         sizes of functions
+shellcheck              shell scripts
+'
+
+list() {
+	case $1 in
+	build) echo "$build" ;;
+	demo) echo "$demo" ;;
+	bench) echo "$bench" ;;
+	test) echo "$test" ;;
+	lint) echo "$lint" ;;
+	*)
+		echo "tools/deps.sh: no such list: $1" >&2
+		exit 2
+		;;
+	esac
+}
+
+present() {
+	package=${1%%|*}
+	command=${1#"$package"}
+	command=${command#|}
+	if [ -n "$command" ] && command -v "$command" >/dev/null; then
+		return 0
+	fi
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ]
+}
+
+if [ "${1:-}" = --list ]; then
+	shift
+	for name in "$@"; do list "$name"; done | sed '/^$/d' | sort -u
+	exit 0
+fi
+
+missing=
+for name in "$@"; do
+	for entry in $(list "$name" | awk 'NF { print $1 }'); do
+		present "$entry" || missing="$missing ${entry%%|*}"
+	done
+done
+[ -n "$missing" ] || exit 0
+
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# The package lists may be absent or too old to fetch by: refresh them once when the first try fails.
+# shellcheck disable=SC2086
+apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 || {
+	apt-get update -q >/dev/null
+	apt-get install -y -q --no-install-recommends $missing >/dev/null
+}
