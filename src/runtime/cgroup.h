@@ -58,9 +58,9 @@ struct resources {
 };
 
 /*
- * Creates the group in every hierarchy. Parents that are missing are made; *ret_topmost_made (may be NULL) says the first component
- * that this call had to create, as a path to free(), or NULL, so that its maker can remove it again. A group that exists is
- * ERR_EXISTS. On failure nothing that was made stays.
+ * Creates the group in every hierarchy. Parents that are missing are made, and marked as made here; *ret_topmost_made (may be NULL)
+ * says the first component that this or an earlier call made, the group itself at least, as a path to free(), so that it can be pruned
+ * again. A group that exists is ERR_EXISTS. On failure nothing that was made stays. `roots` must outlive the handle.
  */
 int cgroup_create(struct cgroup_roots *roots, const char *path, struct cgroup **ret_cgroup, char **ret_topmost_made,
 		  struct error *err);
@@ -73,16 +73,20 @@ void cgroup_close(struct cgroup *cgroup);
 
 const char *cgroup_path(const struct cgroup *cgroup);
 
-/* A limit that the host cannot hold is refused, except a zero hugepage limit (kubelets send one always). */
+/* All of it or nothing: when one limit fails, those before it are put back. A limit that the host cannot hold is ERR_STATE, except a
+ * zero hugepage limit (kubelets send one always); a value that is wrong in itself, or that the kernel refuses, ERR_INVALID. */
 int cgroup_apply(struct cgroup *cgroup, const struct resources *resources, struct error *err);
 
-/* SIGKILLs every process in the group and below (cgroup.kill on version 2). Returns how many it saw. */
+/* SIGKILLs every process in the group and below (cgroup.kill on version 2; on version 1 alone for at most 200 ms, until it is empty).
+ * Returns how many it saw; 0 for a group that is not there. */
 int cgroup_kill(struct cgroup_roots *roots, const char *path, struct error *err);
 
-/* Removes the group and its children where they are empty. A missing one is success; one still in use ERR_STATE (try again). */
+/* Removes the group and its children where they are empty. A missing one is success; one still in use ERR_STATE (try again), after a
+ * wait of 16 ms for processes that are just going. */
 int cgroup_remove(struct cgroup_roots *roots, const char *path, struct error *err);
 
-/* Removes `path` and then its parents up to and including `topmost`, as far as they are empty. Never fails. */
+/* Removes `path` and then its parents, as far as cgroup_create() made them (each hierarchy by itself) and they are empty, up to and
+ * including `topmost` (NULL: as far as that goes). Never fails. */
 void cgroup_prune(struct cgroup_roots *roots, const char *path, const char *topmost);
 
 /* True when the kernel's OOM killer took a process of this group since it was made. */

@@ -1,0 +1,19 @@
+/* The ways to make an overlay, apart, so that each can be tested on a kernel that would always take the first. */
+#ifndef MONOPOD_RUNTIME_ROOTFS_INTERNAL_H
+#define MONOPOD_RUNTIME_ROOTFS_INTERNAL_H
+
+#include "runtime/rootfs.h"
+
+enum overlay_way {
+	OVERLAY_BY_LAYER, /* fsconfig("lowerdir+") for each layer: Linux 6.8 */
+	OVERLAY_BY_LIST,  /* fsconfig("lowerdir", "a:b:c"): while the list is shorter than 256 bytes */
+	OVERLAY_BY_MOUNT, /* mount(2), whose options may fill a page, in a mount namespace that lives for the call */
+};
+
+/* Whether this kernel takes OVERLAY_BY_LAYER. */
+bool overlay_takes_layers(void);
+
+/* -1 with *err set on failure; `way` is taken as it is. */
+int overlay_open_by(enum overlay_way way, const struct overlay_spec *spec, struct error *err);
+
+#endif

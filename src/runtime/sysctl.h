@@ -1,0 +1,23 @@
+/*
+ * Sysctls of a pod: only names from a list of those that Linux keeps per network or IPC namespace, only when that namespace is the
+ * pod's own, written one by one through a descriptor of procfs (CVE-2022-0811, CVE-2022-0532). Internal to src/runtime.
+ */
+#ifndef MONOPOD_RUNTIME_SYSCTL_H
+#define MONOPOD_RUNTIME_SYSCTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "runtime/namespaces.h"
+
+/* More than the network namespace of any distribution sets (arbitrary). */
+#define SYSCTLS_MAX 256
+
+/* ERR_INVALID for an unknown, malformed or unsafe one. No side effect. */
+int sysctl_check(const struct sysctl_spec *sysctl, bool own_net, bool own_ipc, struct error *err);
+
+/* Writes them in the namespaces of the calling thread, in order; checks nothing but the form of the name. */
+int sysctls_write(const struct sysctl_spec *sysctls, size_t n, struct error *err);
+
+#endif
