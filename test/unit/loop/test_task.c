@@ -556,7 +556,7 @@ static void test_fault_points(void **state)
 	(void)unlink(path);
 #else
 	(void)state;
-	print_message("built without MONOPOD_FAULTS\n");
+	print_message("SKIP: built without MONOPOD_FAULTS\n");
 	skip();
 #endif
 }
