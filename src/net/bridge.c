@@ -23,6 +23,7 @@
 #include "net/nft.h"
 #include "net/pod_link.h"
 #include "net/ports.h"
+#include "net/sysctl.h"
 
 struct bridge {
 	struct net_engine engine;
@@ -162,7 +163,7 @@ static int publish_ports(struct attachment *a, struct error *err)
 
 	if (a->request->n_ports == 0)
 		return 0;
-	if (host_bridge_route_loopback(&br->host, err) < 0)
+	if (sysctl_route_loopback(br->host.name, err) < 0)
 		return -1;
 	return ports_publish(&br->ports, br->netfilter, &br->nft, a->request, a->link.address, err);
 }

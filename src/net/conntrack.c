@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* Bits of CTA_FILTER_ORIG_FLAGS (net/netfilter/nf_internals.h in the kernel): which parts of the tuple given must match. */
-#define MATCH_PROTOCOL (1u << 4)
-#define MATCH_DESTINATION_PORT (1u << 6)
+#define MATCH_PROTOCOL (1u << 3)
+#define MATCH_DESTINATION_PORT (1u << 5)
 
 /* Flows deleted per round: their tuples must fit one batch (arbitrary); what is left is found by the next round. */
 #define ROUND_MAX 256

@@ -1,24 +1,20 @@
 #include "net/host_bridge.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buffer.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "net/link.h"
 #include "net/overlap.h"
+#include "net/sysctl.h"
 
 /* The least that IPv4 demands of a link (RFC 791), and the most that the kernel lets a veth have. */
 #define MTU_MIN 68
 #define MTU_MAX 65535
 
 #define MTU_ETHERNET 1500
-
-#define FORWARDING_PATH "/proc/sys/net/ipv4/ip_forward"
 
 static bool is_link_name(const char *name)
 {
@@ -141,18 +137,14 @@ int host_bridge_check(const struct host_bridge *hb, struct netlink *nl, struct e
 	return check_overlap(nl, &hb->range, index, err);
 }
 
-/* Nobody turns this off again: other software of the host may have come to need it too. */
 static int allow_forwarding(struct error *err)
 {
-	_cleanup_buffer_ struct buffer value = BUFFER_INIT(16);
+	bool changed;
 
-	if (io_read_file(AT_FDCWD, FORWARDING_PATH, &value, err) < 0)
+	if (sysctl_allow_forwarding(&changed, err) < 0)
 		return -1;
-	if (value.len > 0 && value.data[0] == '1')
-		return 0;
-	if (io_write_value(AT_FDCWD, FORWARDING_PATH, "1", err) < 0)
-		return -1;
-	log_info("net", "turned on IPv4 forwarding (net.ipv4.ip_forward), which pod networks need");
+	if (changed)
+		log_info("net", "turned on IPv4 forwarding (net.ipv4.ip_forward), which pod networks need");
 	return 0;
 }
 
@@ -175,7 +167,7 @@ static int make_bridge(struct host_bridge *hb, struct netlink *nl, struct error 
 		return -1;
 	if (link.index == 0 && create_bridge(hb, nl, &link.index, err) < 0)
 		return -1;
-	if (link_bring_up(nl, &link, err) < 0)
+	if (sysctl_disable_ipv6(hb->name, err) < 0 || link_bring_up(nl, &link, err) < 0)
 		return -1;
 	hb->index = link.index;
 	return 0;
@@ -192,14 +184,6 @@ int host_bridge_ensure(struct host_bridge *hb, struct netlink *nl, struct error 
 	if (make_bridge(hb, nl, err) < 0)
 		return error_prefix(err, "set up bridge %s", hb->name);
 	return 0;
-}
-
-int host_bridge_route_loopback(const struct host_bridge *hb, struct error *err)
-{
-	char path[64 + IFNAMSIZ];
-
-	(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/route_localnet", hb->name);
-	return io_write_value(AT_FDCWD, path, "1", err);
 }
 
 int host_bridge_delete(struct host_bridge *hb, struct netlink *nl, struct error *err)

@@ -30,9 +30,6 @@ int host_bridge_check(const struct host_bridge *hb, struct netlink *nl, struct e
 /* Makes the bridge unless it is there: then a few microseconds. ERR_EXISTS: see net_bridge_open(). */
 int host_bridge_ensure(struct host_bridge *hb, struct netlink *nl, struct error *err);
 
-/* Lets connections from 127.0.0.1 reach pods through host ports; nft.h says what keeps that safe. */
-int host_bridge_route_loopback(const struct host_bridge *hb, struct error *err);
-
 /* Deletes the bridge when it is one; success when it is gone. */
 int host_bridge_delete(struct host_bridge *hb, struct netlink *nl, struct error *err);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
@@ -40,7 +41,7 @@ int link_create_bridge(struct netlink *nl, const struct bridge_spec *spec, struc
 	_cleanup_nl_batch_ struct nl_batch b = NL_BATCH_INIT;
 	struct nlmsghdr *m = nl_batch_add(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "create bridge %s", spec->name);
 	unsigned char mac[MAC_SIZE];
-	struct nlattr *info;
+	struct nlattr *info, *data;
 
 	if (m) {
 		ipv4_mac(mac, spec->address);
@@ -50,6 +51,9 @@ int link_create_bridge(struct netlink *nl, const struct bridge_spec *spec, struc
 		mnl_attr_put_u32(m, IFLA_MTU, spec->mtu);
 		info = mnl_attr_nest_start(m, IFLA_LINKINFO);
 		mnl_attr_put_strz(m, IFLA_INFO_KIND, "bridge");
+		data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
+		mnl_attr_put_u8(m, IFLA_BR_MCAST_SNOOPING, 0);
+		mnl_attr_nest_end(m, data);
 		mnl_attr_nest_end(m, info);
 	}
 	return nl_batch_run(nl, &b, err);
@@ -169,19 +173,67 @@ static void put_hairpin(struct nlmsghdr *m)
 	mnl_attr_nest_end(m, info);
 }
 
-int link_start_port(struct netlink *nl, const char *name, const char *alias, struct error *err)
+/* The pod's MAC is behind this port and stays there: no other pod can draw its frames by sending with the same MAC. */
+static void add_forwarding_entry(struct nl_batch *b, int port, uint32_t address)
+{
+	struct nlmsghdr *m = nl_batch_add(b, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, "add forwarding entry");
+	unsigned char mac[MAC_SIZE];
+	struct ndmsg *body;
+
+	if (!m)
+		return;
+	ipv4_mac(mac, address);
+	body = mnl_nlmsg_put_extra_header(m, sizeof(*body));
+	body->ndm_family = AF_BRIDGE;
+	body->ndm_ifindex = port;
+	body->ndm_state = NUD_NOARP;
+	body->ndm_flags = NTF_MASTER | NTF_STICKY;
+	mnl_attr_put(m, NDA_LLADDR, sizeof(mac), mac);
+}
+
+/* A hint that the kernel drops or corrects by its usual rules, as it does with what it learned itself. */
+static void add_neighbour(struct nl_batch *b, int index, uint32_t address)
+{
+	struct nlmsghdr *m = nl_batch_add(b, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, "add neighbour");
+	unsigned char mac[MAC_SIZE];
+	struct ndmsg *body;
+
+	if (!m)
+		return;
+	ipv4_mac(mac, address);
+	body = mnl_nlmsg_put_extra_header(m, sizeof(*body));
+	body->ndm_family = AF_INET;
+	body->ndm_ifindex = index;
+	body->ndm_state = NUD_STALE;
+	mnl_attr_put_u32(m, NDA_DST, htonl(address));
+	mnl_attr_put(m, NDA_LLADDR, sizeof(mac), mac);
+	/* The neighbour table is full. */
+	nl_batch_tolerate(b, ENOBUFS);
+}
+
+static void add_port_settings(struct nl_batch *b, const struct port_spec *spec)
+{
+	struct nlmsghdr *m = nl_batch_add(b, RTM_NEWLINK, 0, "start bridge port %s", spec->name);
+
+	if (!m)
+		return;
+	put_link(m, 0, IFF_UP);
+	mnl_attr_put_strz(m, IFLA_IFNAME, spec->name);
+	mnl_attr_put_strz(m, IFLA_IFALIAS, spec->alias);
+	put_hairpin(m);
+}
+
+int link_start_port(struct netlink *nl, const struct port_spec *spec, struct error *err)
 {
 	_cleanup_nl_batch_ struct nl_batch b = NL_BATCH_INIT;
-	struct nlmsghdr *m;
+	int index = (int)if_nametoindex(spec->name);
 
-	add_no_ipv6(&b, name);
-	m = nl_batch_add(&b, RTM_NEWLINK, 0, "start bridge port %s", name);
-	if (m) {
-		put_link(m, 0, IFF_UP);
-		mnl_attr_put_strz(m, IFLA_IFNAME, name);
-		mnl_attr_put_strz(m, IFLA_IFALIAS, alias);
-		put_hairpin(m);
-	}
+	if (index == 0)
+		return error_sys(err, errno, "find %s", spec->name);
+	add_no_ipv6(&b, spec->name);
+	add_port_settings(&b, spec);
+	add_forwarding_entry(&b, index, spec->address);
+	add_neighbour(&b, spec->bridge, spec->address);
 	return nl_batch_run(nl, &b, err);
 }
 
@@ -230,6 +282,7 @@ int link_configure_pod(struct netlink *nl, const struct ipv4_link *link, uint32_
 	add_address(&b, RTM_NEWADDR, link->index, link->address, link->prefix_length);
 	add_up(&b, link->name);
 	add_default_route(&b, link->index, gateway);
+	add_neighbour(&b, link->index, gateway);
 	return nl_batch_run(nl, &b, err);
 }
 

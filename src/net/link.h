@@ -1,6 +1,6 @@
 /*
  * Links of the host's namespace and of a pod's: the bridge, veth pairs, addresses, routes. Each function sends one batch over the
- * given rtnetlink socket and acts on the namespace which that socket belongs to.
+ * given rtnetlink socket; the calling thread must be in the namespace that the socket belongs to.
  */
 #ifndef MONOPOD_NET_LINK_H
 #define MONOPOD_NET_LINK_H
@@ -73,8 +73,16 @@ struct veth_spec {
  * exists. */
 int link_create_veth(struct netlink *nl, const struct veth_spec *spec, struct error *err);
 
-/* Makes a new bridge port ready: the alias as the mark of its owner, hairpin mode, no IPv6 address, up. */
-int link_start_port(struct netlink *nl, const char *name, const char *alias, struct error *err);
+struct port_spec {
+	const char *name;
+	const char *alias; /* the mark of its owner */
+	int bridge;        /* index */
+	uint32_t address;  /* the pod's IP, of which its MAC is made */
+};
+
+/* Makes a new bridge port ready: alias, hairpin mode, no IPv6 address, up; and tells the bridge and the host where the pod's
+ * addresses are, so that nobody has to ask every port of the bridge for them. */
+int link_start_port(struct netlink *nl, const struct port_spec *spec, struct error *err);
 
 /* Success when it is gone already. Takes 15 to 25 ms for a veth (the kernel waits for an RCU grace period). */
 int link_delete(struct netlink *nl, int index, struct error *err);

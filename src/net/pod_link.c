@@ -1,15 +1,13 @@
 #include "net/pod_link.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/io.h"
 #include "net/ipam.h"
 #include "net/netns.h"
+#include "net/sysctl.h"
 
 #define NAME_PREFIX "mp"
 #define NAME_DIGITS 11
@@ -145,12 +143,13 @@ static int create_pair(struct pod_link *link, struct netlink *nl, const struct h
 int pod_link_create(struct pod_link *link, struct netlink *nl, const struct host_bridge *hb, struct error *err)
 {
 	char alias[LINK_ALIAS_SIZE];
+	struct port_spec port = { .name = link->name, .alias = alias, .bridge = hb->index, .address = link->address };
 	struct error ignored;
 
 	if (create_pair(link, nl, hb, err) < 0)
 		return -1;
 	make_alias(alias, link->pod_id);
-	if (link_start_port(nl, link->name, alias, err) < 0) {
+	if (link_start_port(nl, &port, err) < 0) {
 		(void)pod_link_delete(link, nl, &ignored);
 		return -1;
 	}
@@ -172,16 +171,6 @@ struct configuration {
 	uint32_t gateway;
 };
 
-/* Before the link comes up, so that it never sends a packet of duplicate address detection. The pod's lo keeps ::1. */
-static int disable_ipv6(struct error *err)
-{
-	const char *path = "/proc/sys/net/ipv6/conf/" POD_LINK_NAME "/disable_ipv6";
-
-	if (access(path, F_OK) < 0)
-		return 0; /* a kernel without IPv6 */
-	return io_write_value(AT_FDCWD, path, "1", err);
-}
-
 static int configure(void *arg, struct error *err)
 {
 	_cleanup_netlink_ struct netlink *nl = NULL;
@@ -190,7 +179,8 @@ static int configure(void *arg, struct error *err)
 	c->link.index = (int)if_nametoindex(c->link.name);
 	if (c->link.index == 0)
 		return error_sys(err, errno, "find %s in the pod", c->link.name);
-	if (netlink_open(NETLINK_ROUTE, &nl, err) < 0 || disable_ipv6(err) < 0)
+	/* Before the link comes up, so that it never sends a packet of duplicate address detection. The pod's lo keeps ::1. */
+	if (netlink_open(NETLINK_ROUTE, &nl, err) < 0 || sysctl_disable_ipv6(POD_LINK_NAME, err) < 0)
 		return -1;
 	if (link_configure_pod(nl, &c->link, c->gateway, err) < 0)
 		return -1;
