@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 struct cgroup;
+struct cgroup_roots;
 struct seccomp_filter;
 
 /* Who a process is. One function turns this into system calls, for containers and for exec alike (security.md, primitive 4). */
@@ -83,8 +84,9 @@ struct container_spec {
 	int net_ns, ipc_ns, uts_ns; /* descriptor or NS_HOST */
 	int pid_ns;                 /* descriptor, NS_NEW or NS_HOST */
 	bool new_cgroup_ns;
-	const struct cgroup *cgroup; /* entered before anything else; NULL: stay in the daemon's */
-	int rootfs;                  /* detached mount, becomes / */
+	const struct cgroup *cgroup;             /* entered before anything else; NULL: stay in the daemon's */
+	const struct cgroup_roots *cgroup_roots; /* MOUNT_CGROUP only: the hierarchies that appear in the container */
+	int rootfs;                              /* detached mount, becomes / */
 	bool readonly_rootfs;
 	const struct mount_spec *mounts; /* in this order */
 	size_t n_mounts;

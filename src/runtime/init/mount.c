@@ -1,0 +1,239 @@
+/* Mounts: made detached, configured, and only then attached to a descriptor. No path string reaches the kernel after resolution. */
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+
+#include "runtime/init/run.h"
+#include "runtime/init/sys.h"
+
+#define AT_RECURSIVE 0x8000
+
+bool is_on(int fd, long magic)
+{
+	/* struct statfs of both architectures begins with a long f_type and is 120 bytes long */
+	long st[120 / sizeof(long)] = { 0 };
+
+	return SYS(fstatfs, fd, st) == 0 && st[0] == magic;
+}
+
+static int set_attributes(int fd, uint64_t attributes, bool recursive)
+{
+	struct mount_attr attr = { .attr_set = attributes };
+
+	if (attributes == 0)
+		return 0;
+	/* the time attributes are one field: setting it asks for clearing it */
+	if (attributes & MOUNT_ATTR__ATIME)
+		attr.attr_clr = MOUNT_ATTR__ATIME;
+	return (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof(attr));
+}
+
+static int attach(int mount, int target)
+{
+	return (int)SYS(move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+/*
+ * The only mount in this namespace so far is the spawner's, an empty read-only tmpfs. The container's root covers it, and / moves
+ * there. Nothing is unmounted (an unmount costs a grace period, limits.md lessons 3 and 14): what lies below is empty, and neither
+ * ".." from the root nor a namespace joined from outside ever shows it.
+ */
+int op_root(struct run *run, const struct plan_op *op)
+{
+	/* mounts on a root that shares with the host would appear there */
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
+	int fd = op_slot(op);
+	int result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
+
+	if (result == 0)
+		result = (int)SYS(move_mount, fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+	if (result == 0)
+		result = (int)SYS(fchdir, fd);
+	if (result == 0)
+		result = (int)SYS(chroot, ".");
+	run->root = fd;
+	return result;
+}
+
+static int configure(const struct run *run, const struct plan_op *op, int fs)
+{
+	const uint32_t *list = plan_list(run->plan, op);
+	int result = 0;
+
+	if (op->fd >= 0)
+		result = (int)SYS(fsconfig, fs, FSCONFIG_SET_FD, "pidns", 0, op_slot(op));
+	for (uint32_t i = 1; i < op->n_list && result == 0; i += 2) {
+		const char *key = plan_text(run->plan, list[i]);
+
+		if (list[i + 1] == 0)
+			result = (int)SYS(fsconfig, fs, FSCONFIG_SET_FLAG, key, 0, 0);
+		else
+			result = (int)SYS(fsconfig, fs, FSCONFIG_SET_STRING, key, plan_text(run->plan, list[i + 1]), 0);
+	}
+	return result == 0 ? (int)SYS(fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0) : result;
+}
+
+static int new_mount(const struct run *run, const struct plan_op *op)
+{
+	int fs = (int)SYS(fsopen, plan_text(run->plan, plan_list(run->plan, op)[0]), FSOPEN_CLOEXEC);
+	int fd;
+
+	if (fs < 0)
+		return fs;
+	fd = configure(run, op, fs);
+	if (fd == 0)
+		fd = (int)SYS(fsmount, fs, FSMOUNT_CLOEXEC, op->value[0]);
+	(void)SYS(close, fs);
+	return fd;
+}
+
+/* Nothing is mounted inside a procfs unless the compiler knows the place: it would hide what programs trust (CVE-2019-19921). */
+static int check_target(const struct plan_op *op, int target)
+{
+	return !(op->flags & PLAN_ON_PROC) && is_on(target, PROC_SUPER_MAGIC) ? -EPERM : 0;
+}
+
+int op_mount(struct run *run, const struct plan_op *op)
+{
+	int target = path_make_dir(run, op, 0755);
+	int fd, result;
+
+	if (target < 0)
+		return target;
+	result = check_target(op, target);
+	fd = result < 0 ? result : new_mount(run, op);
+	if (fd >= 0) {
+		result = attach(fd, target);
+		(void)SYS(close, fd);
+	} else {
+		result = fd;
+	}
+	(void)SYS(close, target);
+	return result;
+}
+
+int op_bind(struct run *run, const struct plan_op *op)
+{
+	int target = op->flags & PLAN_FILE ? path_make_file(run, op) : path_make_dir(run, op, 0755);
+	int result;
+
+	if (target < 0)
+		return target;
+	result = check_target(op, target);
+	if (result == 0)
+		result = set_attributes(op_slot(op), op->value[0], false);
+	if (result == 0)
+		result = attach(op_slot(op), target);
+	(void)SYS(close, target);
+	return result;
+}
+
+int op_attributes(struct run *run, const struct plan_op *op)
+{
+	int fd = path_open(run, op_text(run, op), O_PATH, RESOLVE_NO_SYMLINKS);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	result = set_attributes(fd, op->value[0], false);
+	(void)SYS(close, fd);
+	return result;
+}
+
+/* The container's null device: what stands at /dev/null is believed only after a look at its numbers (CVE-2025-31133). */
+static int open_null(struct run *run)
+{
+	struct statx st;
+	int fd = path_open(run, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS);
+
+	if (fd < 0)
+		return fd;
+	if (SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0 || (st.stx_mode & S_IFMT) != S_IFCHR || st.stx_rdev_major != 1 ||
+	    st.stx_rdev_minor != 3) {
+		(void)SYS(close, fd);
+		return -ENODEV;
+	}
+	run->null = fd;
+	return fd;
+}
+
+static int clone_and_attach(int from, int target, bool recursive, uint64_t attributes)
+{
+	int fd =
+		(int)SYS(open_tree, from, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0));
+	int result;
+
+	if (fd < 0)
+		return fd;
+	result = set_attributes(fd, attributes, recursive);
+	if (result == 0)
+		result = attach(fd, target);
+	(void)SYS(close, fd);
+	return result;
+}
+
+static int mask_file(struct run *run, int target)
+{
+	int null = run->null >= 0 ? run->null : open_null(run);
+
+	return null < 0 ? null : clone_and_attach(null, target, false, 0);
+}
+
+/* All masked directories show one empty tmpfs: a superblock each costs more than the rest of a start on a node with many CPUs. */
+static int mask_dir(struct run *run, int target)
+{
+	int fs, fd, result;
+
+	if (run->mask >= 0)
+		return clone_and_attach(run->mask, target, false, 0);
+	fs = (int)SYS(fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return fs;
+	result = (int)SYS(fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "2", 0);
+	if (result == 0)
+		result = (int)SYS(fsconfig, fs, FSCONFIG_SET_FLAG, "ro", 0, 0);
+	if (result == 0)
+		result = (int)SYS(fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
+	fd = result < 0 ? result
+			: (int)SYS(fsmount, fs, FSMOUNT_CLOEXEC,
+				   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	(void)SYS(close, fs);
+	if (fd < 0)
+		return fd;
+	run->mask = fd;
+	return attach(fd, target);
+}
+
+int op_mask(struct run *run, const struct plan_op *op)
+{
+	struct statx st;
+	int target = path_open(run, op_text(run, op), O_PATH, 0);
+	int result;
+
+	if (target == -ENOENT || target == -ENOTDIR)
+		return 0;
+	if (target < 0)
+		return target;
+	result = (int)SYS(statx, target, "", AT_EMPTY_PATH, STATX_TYPE, &st);
+	if (result == 0)
+		result = (st.stx_mode & S_IFMT) == S_IFDIR ? mask_dir(run, target) : mask_file(run, target);
+	(void)SYS(close, target);
+	return result;
+}
+
+int op_readonly(struct run *run, const struct plan_op *op)
+{
+	int target = path_open(run, op_text(run, op), O_PATH, 0);
+	int result;
+
+	if (target == -ENOENT || target == -ENOTDIR)
+		return 0;
+	if (target < 0)
+		return target;
+	result = clone_and_attach(target, target, true, MOUNT_ATTR_RDONLY);
+	(void)SYS(close, target);
+	return result;
+}

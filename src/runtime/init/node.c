@@ -1,0 +1,65 @@
+/* Directories, links and device nodes that the compiler asked for. */
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/magic.h>
+
+#include "runtime/init/run.h"
+#include "runtime/init/sys.h"
+
+int op_mkdir(struct run *run, const struct plan_op *op)
+{
+	int fd = path_make_dir(run, op, op->mode);
+
+	if (fd < 0)
+		return fd;
+	(void)SYS(close, fd);
+	return 0;
+}
+
+/* Nodes and links are made on a tmpfs that this plan has just mounted, never in the image (CVE-2026-41579). */
+static int open_fresh_dir(const struct run *run, const char *path, const char **ret_name)
+{
+	int dir = path_make_parent(run, path, ret_name);
+
+	if (dir < 0)
+		return dir;
+	if (is_on(dir, TMPFS_MAGIC))
+		return dir;
+	(void)SYS(close, dir);
+	return -EPERM;
+}
+
+int op_symlink(struct run *run, const struct plan_op *op)
+{
+	const char *target = plan_text(run->plan, plan_list(run->plan, op)[0]);
+	const char *name;
+	int dir = open_fresh_dir(run, op_text(run, op), &name);
+	int result;
+
+	if (dir < 0)
+		return dir;
+	result = (int)SYS(symlinkat, target, dir, name);
+	(void)SYS(close, dir);
+	return result;
+}
+
+/* As the kernel encodes a device number for user space (MKDEV of include/linux/kdev_t.h, new_encode_dev()). */
+static uint32_t encode_device(uint32_t major, uint32_t minor)
+{
+	return (minor & 0xff) | (major << 8) | ((minor & ~0xffU) << 12);
+}
+
+int op_device(struct run *run, const struct plan_op *op)
+{
+	const char *name;
+	int dir = open_fresh_dir(run, op_text(run, op), &name);
+	int result;
+
+	if (dir < 0)
+		return dir;
+	result = (int)SYS(mknodat, dir, name, op->mode, encode_device((uint32_t)op->value[0], (uint32_t)op->value[1]));
+	if (result == 0 && (op->uid != 0 || op->gid != 0))
+		result = (int)SYS(fchownat, dir, name, op->uid, op->gid, AT_SYMLINK_NOFOLLOW);
+	(void)SYS(close, dir);
+	return result;
+}

@@ -1,0 +1,112 @@
+/*
+ * The interpreter's inside. One process, one thread, no heap: everything is in the mapped plan or on the stack.
+ *
+ * Functions return a descriptor or 0, and -errno on failure.
+ */
+#ifndef MONOPOD_RUNTIME_INIT_RUN_H
+#define MONOPOD_RUNTIME_INIT_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/init/format.h"
+
+/* Longest path that the kernel takes, with its NUL. */
+#define PATH_SIZE 4096
+
+struct run {
+	struct plan_header *plan;
+	uint64_t began_us;
+	int root;           /* O_PATH descriptor of the container's /, -1 before there is one */
+	int mask;           /* the empty tmpfs that covers masked directories, attached; -1 before the first */
+	int null;           /* the container's /dev/null, verified; -1 before the first masked file */
+	bool chdir_refused; /* try again with the container's identity */
+};
+
+typedef int op_fn(struct run *run, const struct plan_op *op);
+
+/* mount.c */
+op_fn op_root;
+op_fn op_mount;
+op_fn op_bind;
+op_fn op_attributes;
+op_fn op_mask;
+op_fn op_readonly;
+
+/* node.c */
+op_fn op_mkdir;
+op_fn op_symlink;
+op_fn op_device;
+
+/* console.c */
+op_fn op_console;
+op_fn op_stdio_owner;
+
+/* world.c */
+op_fn op_oom_score;
+op_fn op_cgroup;
+op_fn op_fork;
+op_fn op_join;
+op_fn op_unshare;
+
+/* process.c */
+op_fn op_signals;
+op_fn op_session;
+op_fn op_rlimit;
+op_fn op_umask;
+op_fn op_chdir;
+op_fn op_close_on_exec;
+op_fn op_exec;
+op_fn op_stay;
+
+/* identity.c */
+op_fn op_bounding;
+op_fn op_groups;
+op_fn op_user;
+op_fn op_capabilities;
+op_fn op_ambient;
+op_fn op_no_new_privs;
+op_fn op_seccomp;
+
+/* report.c */
+uint64_t now_us(void);
+void report_failed(const struct run *run, uint32_t op, int error);
+int report_forked(const struct run *run, int pid);
+int report_console(const struct run *run, int master);
+int report_done(const struct run *run);
+
+/* path.c: descriptors of objects below run->root. None of them follows a magic link or leaves the root. */
+
+/* `resolve` adds RESOLVE_* flags of openat2(2). */
+int path_open(const struct run *run, const char *path, uint64_t flags, uint64_t resolve);
+
+/* Opens the directory that operation's text names and creates what is missing of it, for uid and gid. O_PATH. */
+int path_make_dir(const struct run *run, const struct plan_op *op, uint32_t mode);
+
+/* The same for an empty regular file; whatever is there that is no directory is fine. */
+int path_make_file(const struct run *run, const struct plan_op *op);
+
+/* Opens (and makes) the directory that holds the last component of `path`, without following any link; *ret_name is that component. */
+int path_make_parent(const struct run *run, const char *path, const char **ret_name);
+
+/* True when the descriptor's file system has this magic number (linux/magic.h). */
+bool is_on(int fd, long magic);
+
+/* sys and string helpers */
+static inline const char *op_text(const struct run *run, const struct plan_op *op)
+{
+	return plan_text(run->plan, op->text);
+}
+
+static inline int op_slot(const struct plan_op *op)
+{
+	return op->fd < 0 ? -1 : PLAN_FD_SLOTS + op->fd;
+}
+
+size_t text_length(const char *text);
+void text_copy(char *to, const char *from, size_t length);
+
+_Noreturn void leave(int status);
+
+#endif

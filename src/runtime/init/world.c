@@ -1,0 +1,89 @@
+/* Cgroups and namespaces, and the change of process that some of them need. */
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/sched.h>
+#include <linux/signal.h>
+
+#include "runtime/init/run.h"
+#include "runtime/init/sys.h"
+
+int op_oom_score(struct run *run, const struct plan_op *op)
+{
+	const char *text = op_text(run, op);
+	long n = SYS(write, op_slot(op), text, text_length(text));
+
+	return n < 0 ? (int)n : 0;
+}
+
+/* 0 is the writer itself, the one form that needs no grace period (limits.md lesson 1). */
+int op_cgroup(struct run *run, const struct plan_op *op)
+{
+	long n = SYS(write, op_slot(op), "0", 1);
+
+	(void)run;
+	return n < 0 ? (int)n : 0;
+}
+
+static long clone_process(const struct plan_op *op)
+{
+	struct clone_args args = { .flags = CLONE_PARENT | CLONE_INTO_CGROUP | op->value[0] };
+
+	/* the older call where it does: seccomp filters refuse clone3(2), whose flags they cannot see */
+	if (op->fd < 0)
+		return SYS(clone, CLONE_PARENT | op->value[0] | SIGCHLD, 0, 0, 0, 0);
+	args.cgroup = (uint64_t)op_slot(op);
+	return SYS(clone3, &args, sizeof(args));
+}
+
+/* The child does nothing until its parent has told the daemon about it: one byte, or the end of the pipe when it could not. */
+static void wait_for_go(const int go[2])
+{
+	char byte;
+
+	(void)SYS(close, go[1]);
+	if (SYS(read, go[0], &byte, 1) != 1)
+		leave(1);
+	(void)SYS(close, go[0]);
+}
+
+/*
+ * The child is the daemon's (CLONE_PARENT) and copies this small address space: it may be visible to the processes of a joined PID
+ * namespace. This process leads a group of its own, so that the daemon can reap a child that it was not told about.
+ */
+int op_fork(struct run *run, const struct plan_op *op)
+{
+	int go[2];
+	long pid = SYS(pipe2, go, O_CLOEXEC);
+
+	if (pid < 0)
+		return (int)pid;
+	(void)SYS(setsid, 0); /* refused when this is the leader of a session already: as good */
+	pid = clone_process(op);
+	if (pid < 0)
+		return (int)pid;
+	if (pid == 0) {
+		wait_for_go(go);
+		return 0;
+	}
+	if (report_forked(run, (int)pid) < 0)
+		leave(1);
+	(void)SYS(write, go[1], "", 1);
+	leave(0);
+}
+
+int op_join(struct run *run, const struct plan_op *op)
+{
+	int result = (int)SYS(setns, op_slot(op), op->value[0]);
+
+	if (result < 0 || !(op->value[0] & CLONE_NEWNS))
+		return result;
+	/* setns(2) moved / to the root of that namespace, which is the container's */
+	run->root = (int)SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return run->root < 0 ? run->root : 0;
+}
+
+int op_unshare(struct run *run, const struct plan_op *op)
+{
+	(void)run;
+	return (int)SYS(unshare, op->value[0]);
+}

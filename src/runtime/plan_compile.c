@@ -1,0 +1,291 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "runtime/cgroup.h"
+#include "runtime/kernel.h"
+#include "runtime/plan.h"
+#include "runtime/plan_lay.h"
+
+static bool pidns_option;
+
+static void probe_procfs(void)
+{
+	_cleanup_fd_ int fs = sys_fsopen("proc", FSOPEN_CLOEXEC);
+	_cleanup_fd_ int ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+
+	pidns_option = fs >= 0 && ns >= 0 && sys_fsconfig(fs, FSCONFIG_SET_FD, "pidns", NULL, ns) == 0;
+}
+
+bool procfs_takes_pidns(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, probe_procfs);
+	return pidns_option;
+}
+
+static void lay_oom_score(struct plan_build *build, int value)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%d", value);
+	plan_add(build, PLAN_OOM_SCORE)->text = plan_add_text(build, text);
+	build->own_oom_file = true;
+}
+
+static void lay_fork(struct plan_build *build, int cgroup_fd, uint64_t flags, const char *why)
+{
+	struct plan_op *op = plan_add(build, PLAN_FORK);
+
+	op->text = plan_add_text(build, why);
+	op->value[0] = flags;
+	if (cgroup_fd >= 0)
+		op->fd = plan_add_fd(build, cgroup_fd);
+}
+
+/*
+ * Enters the cgroup, and a new PID namespace if there is to be one. Version 1 is entered by a write, version 2 by being born there
+ * (limits.md lesson 1): not by the daemon's own child, which shares the daemon's memory while a limit of the group could kill, or
+ * its freezer stop it, but by a second one that is cloned from the interpreter's few pages.
+ */
+static void lay_cgroup_entry(struct plan_build *build, const struct cgroup *cgroup, bool new_pid_ns)
+{
+	uint64_t new_pid = new_pid_ns ? CLONE_NEWPID : 0;
+	size_t n = 0;
+	const int *fds;
+	int unified;
+
+	if (cgroup)
+		n = cgroup_task_fds(cgroup, &fds);
+	for (size_t i = 0; i < n; i++) {
+		struct plan_op *op = plan_add(build, PLAN_CGROUP);
+
+		op->text = plan_add_text(build, cgroup_path(cgroup));
+		op->fd = plan_add_fd(build, fds[i]);
+	}
+	unified = cgroup ? cgroup_unified_fd(cgroup) : -1;
+	if (unified >= 0)
+		lay_fork(build, unified, new_pid, "enter cgroup");
+	else
+		build->clone_flags |= (uint32_t)new_pid;
+}
+
+static void lay_join(struct plan_build *build, int fd, uint64_t namespaces)
+{
+	struct plan_op *op;
+
+	if (fd < 0)
+		return;
+	op = plan_add(build, PLAN_JOIN);
+	op->fd = plan_add_fd(build, fd);
+	op->value[0] = namespaces;
+}
+
+static int finish(struct plan_build *build, const char *what, const char *name, struct plan **ret_plan, struct error *err)
+{
+	if (plan_build_finish(build, ret_plan, err) < 0)
+		return error_prefix(err, "%s %s", what, name);
+	(void)snprintf((*ret_plan)->title, sizeof((*ret_plan)->title), "%s %s", what, name);
+	(void)snprintf((*ret_plan)->name, sizeof((*ret_plan)->name), "monopod: %s", name);
+	return 0;
+}
+
+static struct command command_of(const struct container_spec *spec, const char *cwd, bool late_fork)
+{
+	return (struct command){
+		.argv = spec->argv,
+		.envp = spec->envp,
+		.cwd = cwd,
+		.identity = &spec->identity,
+		.rlimits = spec->rlimits,
+		.n_rlimits = spec->n_rlimits,
+		.seccomp = spec->seccomp,
+		.tty = spec->tty,
+		.forks_last = late_fork,
+	};
+}
+
+/* Cgroup, namespaces and, on a kernel whose procfs shows only the reader's PID namespace, the process that is in it. */
+static void lay_world(struct plan_build *build, const struct container_spec *spec, bool late_fork)
+{
+	build->clone_flags = CLONE_NEWNS;
+	if (spec->set_oom_score_adj)
+		lay_oom_score(build, spec->oom_score_adj);
+	lay_cgroup_entry(build, spec->cgroup, spec->pid_ns == NS_NEW);
+	(void)plan_add(build, PLAN_SIGNALS);
+	lay_join(build, spec->net_ns, CLONE_NEWNET);
+	lay_join(build, spec->ipc_ns, CLONE_NEWIPC);
+	lay_join(build, spec->uts_ns, CLONE_NEWUTS);
+	if (spec->new_cgroup_ns)
+		plan_add(build, PLAN_UNSHARE)->value[0] = CLONE_NEWCGROUP;
+	lay_join(build, spec->pid_ns, CLONE_NEWPID);
+	if (spec->pid_ns >= 0 && !late_fork)
+		lay_fork(build, -1, 0, "enter PID namespace");
+}
+
+static int lay_root(struct plan_build *build, const struct container_spec *spec, struct error *err)
+{
+	if (spec->rootfs < 0)
+		return error_set(err, ERR_INVALID, "no root file system");
+	plan_add(build, PLAN_ROOT)->fd = plan_add_fd(build, spec->rootfs);
+	return 0;
+}
+
+static void lay_console(struct plan_build *build, const struct identity *who, bool show)
+{
+	struct plan_op *op = plan_add(build, PLAN_CONSOLE);
+
+	op->uid = who->uid;
+	op->flags |= show ? PLAN_FILE : 0;
+}
+
+static bool has_own_dev(const struct container_spec *spec)
+{
+	bool own = false;
+	struct error ignored;
+	char target[PATH_MAX];
+
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		if (clean_path(target, spec->mounts[i].target, "", &ignored) == 0 && !strcmp(target, "/dev"))
+			own = spec->mounts[i].kind == MOUNT_TMPFS;
+	}
+	return own;
+}
+
+static void lay_work_dir(struct plan_build *build, const char *cwd, const struct identity *who)
+{
+	struct plan_op *op;
+
+	if (!strcmp(cwd, "/"))
+		return;
+	op = plan_add(build, PLAN_MKDIR);
+	op->text = plan_add_text(build, cwd);
+	op->mode = 0755;
+	op->uid = who->uid;
+	op->gid = who->gid;
+}
+
+static int lay_files(struct plan_build *build, const struct container_spec *spec, const char *cwd, bool late_fork,
+		     struct error *err)
+{
+	if (lay_root(build, spec, err) < 0 || lay_mounts(build, spec, late_fork, err) < 0)
+		return -1;
+	if (spec->tty)
+		lay_console(build, &spec->identity, has_own_dev(spec));
+	lay_work_dir(build, cwd, &spec->identity);
+	if (lay_paths(build, spec, err) < 0)
+		return -1;
+	if (spec->readonly_rootfs) {
+		struct plan_op *op = plan_add(build, PLAN_ATTRIBUTES);
+
+		op->text = plan_add_text(build, "/");
+		op->value[0] = MOUNT_ATTR_RDONLY;
+	}
+	return 0;
+}
+
+static bool mounts_proc(const struct container_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		if (spec->mounts[i].kind == MOUNT_PROC)
+			return true;
+	}
+	return false;
+}
+
+static int lay_container(struct plan_build *build, const struct container_spec *spec, struct error *err)
+{
+	bool late_fork = spec->pid_ns >= 0 && (!mounts_proc(spec) || procfs_takes_pidns());
+	struct command command;
+	char cwd[PATH_MAX];
+
+	if (clean_path(cwd, spec->cwd && spec->cwd[0] ? spec->cwd : "/", "working directory", err) < 0)
+		return -1;
+	command = command_of(spec, cwd, late_fork);
+	if (command_check(&command, err) < 0)
+		return -1;
+	lay_world(build, spec, late_fork);
+	if (lay_files(build, spec, cwd, late_fork, err) < 0)
+		return -1;
+	lay_command(build, &command);
+	return 0;
+}
+
+int plan_compile(const struct container_spec *spec, struct plan **ret_plan, struct error *err)
+{
+	_cleanup_plan_build_ struct plan_build build;
+
+	plan_build_init(&build);
+	if (lay_container(&build, spec, err) < 0)
+		return error_prefix(err, "container %s", spec->name);
+	return finish(&build, "start container", spec->name, ret_plan, err);
+}
+
+static int lay_exec_process(struct plan_build *build, const struct exec_spec *spec, struct error *err)
+{
+	char cwd[PATH_MAX];
+	struct command command = {
+		.argv = spec->argv,
+		.envp = spec->envp,
+		.cwd = cwd,
+		.identity = &spec->identity,
+		.rlimits = spec->rlimits,
+		.n_rlimits = spec->n_rlimits,
+		.seccomp = spec->seccomp,
+		.tty = spec->tty,
+		.forks_last = spec->joins_pid_ns,
+	};
+
+	if (clean_path(cwd, spec->cwd && spec->cwd[0] ? spec->cwd : "/", "working directory", err) < 0 ||
+	    command_check(&command, err) < 0)
+		return -1;
+	if (spec->target_pidfd < 0)
+		return error_set(err, ERR_INVALID, "no container to join");
+	if (spec->set_oom_score_adj)
+		lay_oom_score(build, spec->oom_score_adj);
+	lay_cgroup_entry(build, spec->cgroup, false);
+	(void)plan_add(build, PLAN_SIGNALS);
+	lay_join(build, spec->target_pidfd,
+		 CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+			 (spec->joins_pid_ns ? CLONE_NEWPID : 0));
+	if (spec->tty)
+		lay_console(build, &spec->identity, false);
+	lay_command(build, &command);
+	return 0;
+}
+
+int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, struct error *err)
+{
+	_cleanup_plan_build_ struct plan_build build;
+
+	plan_build_init(&build);
+	if (lay_exec_process(&build, spec, err) < 0)
+		return error_prefix(err, "exec in container %s", spec->name);
+	return finish(&build, "exec in container", spec->name, ret_plan, err);
+}
+
+int plan_compile_pod_init(const char *name, int net_ns, int ipc_ns, int uts_ns, const struct cgroup *cgroup, struct plan **ret_plan,
+			  struct error *err)
+{
+	_cleanup_plan_build_ struct plan_build build;
+
+	plan_build_init(&build);
+	build.clone_flags = CLONE_NEWNS;
+	lay_cgroup_entry(&build, cgroup, true);
+	(void)plan_add(&build, PLAN_SIGNALS);
+	lay_join(&build, net_ns, CLONE_NEWNET);
+	lay_join(&build, ipc_ns, CLONE_NEWIPC);
+	lay_join(&build, uts_ns, CLONE_NEWUTS);
+	(void)plan_add(&build, PLAN_CLOSE_ON_EXEC);
+	(void)plan_add(&build, PLAN_SESSION);
+	lay_nobody(&build);
+	plan_add(&build, PLAN_STAY)->text = plan_add_text(&build, "pod-init");
+	plan_set_argv(&build, NULL);
+	plan_set_envp(&build, NULL);
+	return finish(&build, "start init of pod", name, ret_plan, err);
+}
