@@ -33,8 +33,12 @@ struct image_store_config {
 	int64_t progress_timeout_ms;     /* a transfer that moves no byte for so long is given up */
 };
 
-/* Blocks. Reads all records; damaged ones are logged and left alone. */
+/* Blocks. Reads all records; damaged ones are logged and left alone. ERR_STATE when another process has the store open. Ignores SIGPIPE
+ * in this process, as its pipes and libcurl need it. main() must call image_unpack_main() first thing when it is started by the name
+ * IMAGE_UNPACK_NAME (image/unpack.h). */
 int image_store_open(const struct image_store_config *config, struct image_store **ret_store, struct error *err);
+
+/* Every struct image must have been given back (image_unref) and every call have returned. NULL is fine. */
 void image_store_close(struct image_store *store);
 
 /* What the configuration of an image says (OCI image-spec, config.md). Lists are NULL-terminated and never NULL. */
@@ -64,6 +68,11 @@ struct image {
  * NAME@DIGEST, NAME:TAG@DIGEST with the ecosystem's short names (busybox is docker.io/library/busybox:latest). Returns a new
  * reference, or NULL when there is none (no error: CRI asks so). ERR_INVALID for a spelling that is none of these. */
 int image_find(struct image_store *store, const char *reference, struct image **ret_image, struct error *err);
+
+/* An image that was removed while a container held it is gone from lists, but survives a restart: after image_store_open() it can be
+ * found by its full id until image_store_settle(), which whoever adopts containers calls when each of them has its image_ref()
+ * again. Settling removes those that nobody wanted. Blocks. */
+void image_store_settle(struct image_store *store);
 
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image); /* NULL is fine */

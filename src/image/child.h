@@ -1,0 +1,37 @@
+/* One process of unpack.h, seen from the daemon. */
+#ifndef MONOPOD_IMAGE_CHILD_H
+#define MONOPOD_IMAGE_CHILD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "image/report.h"
+
+struct child {
+	pid_t pid;  /* 0: not started, or waited for */
+	int socket; /* reports; -1 when read to the end */
+	struct buffer reports;
+	bool failed; /* it ended otherwise than with exit status 0 */
+	int signal;  /* that ended it, 0 for none */
+};
+
+void child_init(struct child *child);
+
+/* Starts this program again with `input` as descriptor 0 and `output` (or -1: nothing) as 1 or, for the unpacker, `layer` as 3. */
+int child_start(struct child *child, const struct unpack_order *order, int input, int output, int layer, struct error *err);
+
+/* Reads what the child has sent so far, without blocking. */
+int child_read_reports(struct child *child, struct error *err);
+
+/* Reads all reports and waits for the end. */
+int child_wait(struct child *child, struct error *err);
+
+/* Makes the error that a failed child reported. False when it gave none. */
+bool child_error(const struct child *child, struct error *err);
+
+/* Kills and waits if it still runs. */
+void child_release(struct child *child);
+
+#endif

@@ -1,0 +1,256 @@
+/* The layers of an image: a few threads that take the next one that is missing, and the caller's thread that watches them. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "image/install.h"
+#include "image/unpack.h"
+
+/* Downloads in parallel per image: what registries and other engines are used to. */
+#define MAX_WORKERS 3
+
+/* How often the watching thread looks at cancellation and tells progress. */
+#define WATCH_NS 100000000
+
+struct crew {
+	struct install *in;
+	atomic_bool stop; /* cancelled, or one has failed */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t next; /* layer that nobody has taken yet */
+	unsigned working;
+	bool failed;
+	struct error first_error;
+	_Atomic uint64_t done_bytes[MANIFEST_MAX_LAYERS];
+};
+
+struct stream {
+	struct crew *crew;
+	size_t index;
+	struct unpack *unpack;
+};
+
+static int take_bytes(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct stream *s = arg;
+
+	atomic_fetch_add(&s->crew->done_bytes[s->index], len);
+	return unpack_write(s->unpack, data, len, err);
+}
+
+static int check_result(const struct install *in, size_t i, const struct unpack_result *result, struct error *err)
+{
+	const struct descriptor *promised = &in->manifest.layers[i];
+
+	if (*promised->digest && strcmp(promised->digest, result->digest) != 0)
+		return error_set(err, ERR_DATA_LOSS, "it turned out to be %s", result->digest);
+	if (strcmp(in->config.diff_ids[i], result->diff_id) != 0)
+		return error_set(err, ERR_DATA_LOSS, "its content is %s and not %s", result->diff_id, in->config.diff_ids[i]);
+	return 0;
+}
+
+static int stream_layer(struct crew *crew, size_t i, int dirfd, struct unpack_result *ret_result, struct error *err)
+{
+	struct install *in = crew->in;
+	const struct unpack_options options = {
+		.dirfd = dirfd,
+		.is_layer = true,
+		.max_bytes = (uint64_t)in->store->max_layer_bytes,
+		.cancelled = &crew->stop,
+	};
+	struct stream s = { crew, i, NULL };
+	int result;
+
+	if (unpack_begin(&options, &s.unpack, err) < 0)
+		return -1;
+	result = in->source->fetch(in->source, &in->manifest.layers[i], i, &crew->stop, take_bytes, &s, err);
+	if (result == 0)
+		result = unpack_finish(s.unpack, ret_result, err);
+	unpack_free(s.unpack);
+	return result < 0 ? -1 : check_result(in, i, ret_result, err);
+}
+
+static int unpack_new_layer(struct crew *crew, size_t i, struct layer *layer, struct error *err)
+{
+	struct image_store *store = crew->in->store;
+	char name[INGEST_NAME_SIZE];
+	struct unpack_result result;
+	int dirfd = -1;
+	int done = -1;
+
+	if (ingest_make(store, name, &dirfd, err) == 0)
+		done = stream_layer(crew, i, dirfd, &result, err);
+	close_fd(&dirfd);
+	if (done == 0) {
+		layer->bytes = result.bytes;
+		layer->inodes = result.inodes;
+		layer->opaque_root = result.opaque_root;
+		done = layer_publish(store, layer, name, err);
+	}
+	if (done < 0) {
+		ingest_drop(store, name);
+		layer_abandon(store, layer);
+	}
+	return done;
+}
+
+static int install_layer(struct crew *crew, size_t i, struct error *err)
+{
+	struct install *in = crew->in;
+	struct layer *layer;
+	bool mine = false;
+
+	if (in->manifest.layers[i].size_bytes > (uint64_t)in->store->max_layer_bytes)
+		return error_set(err, ERR_EXHAUSTED, "%llu bytes are over the limit of %lld",
+				 (unsigned long long)in->manifest.layers[i].size_bytes, (long long)in->store->max_layer_bytes);
+	if (layer_acquire(in->store, in->config.diff_ids[i], &crew->stop, &layer, &mine, err) < 0)
+		return -1;
+	if (mine && unpack_new_layer(crew, i, layer, err) < 0)
+		return -1;
+	in->layers[i] = layer;
+	atomic_store(&crew->done_bytes[i], in->manifest.layers[i].size_bytes);
+	return 0;
+}
+
+/* Returns false when there is none left. */
+static bool take_layer(struct crew *crew, size_t *ret_index)
+{
+	bool taken;
+
+	(void)pthread_mutex_lock(&crew->lock);
+	taken = !crew->failed && !atomic_load(&crew->stop) && crew->next < crew->in->manifest.n_layers;
+	if (taken)
+		*ret_index = crew->next++;
+	(void)pthread_mutex_unlock(&crew->lock);
+	return taken;
+}
+
+static void note_failure(struct crew *crew, size_t i, struct error *err)
+{
+	const char *name = crew->in->config.diff_ids[i];
+
+	if (*crew->in->manifest.layers[i].digest)
+		name = crew->in->manifest.layers[i].digest;
+	(void)error_prefix(err, "layer %s", name);
+	(void)pthread_mutex_lock(&crew->lock);
+	if (!crew->failed)
+		crew->first_error = *err;
+	crew->failed = true;
+	atomic_store(&crew->stop, true);
+	(void)pthread_mutex_unlock(&crew->lock);
+}
+
+static void *run_worker(void *arg)
+{
+	struct crew *crew = arg;
+	struct error err;
+	size_t i;
+
+	while (take_layer(crew, &i)) {
+		if (install_layer(crew, i, &err) < 0)
+			note_failure(crew, i, &err);
+	}
+	(void)pthread_mutex_lock(&crew->lock);
+	crew->working--;
+	(void)pthread_cond_signal(&crew->changed);
+	(void)pthread_mutex_unlock(&crew->lock);
+	return NULL;
+}
+
+static void tell_progress(struct crew *crew, uint64_t told[MANIFEST_MAX_LAYERS])
+{
+	struct install *in = crew->in;
+
+	for (size_t i = 0; in->progress && i < in->manifest.n_layers; i++) {
+		uint64_t done = atomic_load(&crew->done_bytes[i]);
+
+		if (done != told[i])
+			in->progress(in->progress_arg, in->manifest.layers[i].digest, done, in->manifest.layers[i].size_bytes);
+		told[i] = done;
+	}
+}
+
+static bool wait_a_while(struct crew *crew)
+{
+	struct timespec until;
+	bool working;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += WATCH_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	(void)pthread_mutex_lock(&crew->lock);
+	if (crew->working > 0)
+		(void)pthread_cond_timedwait(&crew->changed, &crew->lock, &until);
+	working = crew->working > 0;
+	(void)pthread_mutex_unlock(&crew->lock);
+	return working;
+}
+
+static void watch(struct crew *crew)
+{
+	uint64_t told[MANIFEST_MAX_LAYERS] = { 0 };
+	bool working;
+
+	do {
+		working = wait_a_while(crew);
+		if (crew->in->cancelled && atomic_load(crew->in->cancelled))
+			atomic_store(&crew->stop, true);
+		tell_progress(crew, told);
+	} while (working);
+}
+
+/* Starts as many as can be; one is enough. */
+static int start_workers(struct crew *crew, pthread_t workers[MAX_WORKERS], unsigned *ret_n, struct error *err)
+{
+	int result = 0;
+
+	crew->working = MAX_WORKERS;
+	for (*ret_n = 0; *ret_n < MAX_WORKERS; (*ret_n)++) {
+		result = pthread_create(&workers[*ret_n], NULL, run_worker, crew);
+		if (result)
+			break;
+	}
+	(void)pthread_mutex_lock(&crew->lock);
+	crew->working -= MAX_WORKERS - *ret_n;
+	(void)pthread_mutex_unlock(&crew->lock);
+	return *ret_n > 0 ? 0 : error_sys(err, result, "start a thread");
+}
+
+static int run_crew(struct crew *crew, struct error *err)
+{
+	pthread_t workers[MAX_WORKERS];
+	unsigned n = 0;
+
+	if (start_workers(crew, workers, &n, err) < 0)
+		return -1;
+	watch(crew);
+	for (unsigned i = 0; i < n; i++)
+		(void)pthread_join(workers[i], NULL);
+	if (crew->in->cancelled && atomic_load(crew->in->cancelled))
+		return error_set(err, ERR_CANCELLED, "cancelled");
+	if (!crew->failed)
+		return 0;
+	*err = crew->first_error;
+	return -1;
+}
+
+int install_layers(struct install *in, struct error *err)
+{
+	_cleanup_free_
+	struct crew *crew = calloc(1, sizeof(*crew));
+	int result;
+
+	in->layers = calloc(in->manifest.n_layers + 1, sizeof(struct layer *));
+	if (!crew || !in->layers)
+		return error_set(err, ERR_EXHAUSTED, "out of memory for layers");
+	crew->in = in;
+	(void)pthread_mutex_init(&crew->lock, NULL);
+	(void)pthread_cond_init(&crew->changed, NULL);
+	result = run_crew(crew, err);
+	(void)pthread_cond_destroy(&crew->changed);
+	(void)pthread_mutex_destroy(&crew->lock);
+	return result;
+}

@@ -1,0 +1,462 @@
+#include "image/untar.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "image/tree.h"
+
+#define READ_STEP ((size_t)128 * 1024)
+
+/* What file systems allocate at least for data. */
+#define BLOCK_BYTES 4096
+
+#define WHITEOUT_PREFIX ".wh."
+#define WHITEOUT_META ".wh..wh."
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+
+/* Directories get their time last, when nothing is written into them any more. */
+struct directory_time {
+	char *path;
+	struct timespec mtime;
+};
+
+struct untar {
+	const struct untar_options *options;
+	struct tree tree;
+	struct archive *archive;
+	uint64_t bytes;    /* of data blocks */
+	uint64_t apparent; /* sum of file sizes: what the limit is for, since a sparse file may be filled later */
+	struct directory_time *times;
+	size_t n_times, cap_times;
+};
+
+/* One entry on its way to the disk. */
+struct entry {
+	struct archive_entry *e;
+	char path[PATH_MAX];
+	const char *name; /* last component of path */
+	int dirfd;        /* the directory to put it in; the tree's */
+};
+
+static int archive_failed(struct archive *a, const char *what, struct error *err)
+{
+	const char *text = archive_error_string(a);
+
+	return error_set(err, archive_errno(a) == ENOMEM ? ERR_EXHAUSTED : ERR_INVALID, "%s: %s", what,
+			 text ? text : "damaged tar");
+}
+
+static struct timespec mtime_of(struct archive_entry *e)
+{
+	struct timespec t = { archive_entry_mtime(e), archive_entry_mtime_nsec(e) };
+
+	if (!archive_entry_mtime_is_set(e) || t.tv_nsec < 0 || t.tv_nsec > 999999999)
+		t = (struct timespec){ t.tv_sec, 0 };
+	return t;
+}
+
+static int check_owner(struct archive_entry *e, struct error *err)
+{
+	la_int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e);
+
+	/* UINT32_MAX means "leave as it is" to chown(2). */
+	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
+		return error_set(err, ERR_INVALID, "owner %lld:%lld is out of range", (long long)uid, (long long)gid);
+	return 0;
+}
+
+static int remember_time(struct untar *u, const struct entry *entry, struct error *err)
+{
+	struct directory_time *slot;
+
+	if (u->n_times == u->cap_times) {
+		size_t cap = u->cap_times ? 2 * u->cap_times : 64;
+		struct directory_time *grown = reallocarray(u->times, cap, sizeof(*grown));
+
+		if (!grown)
+			return error_set(err, ERR_EXHAUSTED, "out of memory for %zu directories", cap);
+		u->times = grown;
+		u->cap_times = cap;
+	}
+	slot = &u->times[u->n_times];
+	*slot = (struct directory_time){ strdup(entry->path), mtime_of(entry->e) };
+	if (!slot->path)
+		return error_set(err, ERR_EXHAUSTED, "out of memory for a path");
+	u->n_times++;
+	return 0;
+}
+
+/* A directory that was replaced since then is skipped: its time went with it. */
+static void set_directory_times(struct untar *u)
+{
+	struct error ignored;
+
+	for (size_t i = 0; i < u->n_times; i++) {
+		const struct timespec times[2] = { u->times[i].mtime, u->times[i].mtime };
+		const char *name;
+		_cleanup_fd_ int dirfd = tree_open_existing_parent(&u->tree, u->times[i].path, &name, &ignored);
+
+		if (dirfd >= 0)
+			(void)utimensat(dirfd, *name ? name : ".", times, AT_SYMLINK_NOFOLLOW);
+	}
+}
+
+static bool xattr_is_wanted(const char *name)
+{
+	if (!strcmp(name, "security.capability"))
+		return true;
+	return !strncmp(name, "user.", 5) && strncmp(name, "user.overlay.", 13) != 0;
+}
+
+static int set_xattrs(int fd, struct archive_entry *e, struct error *err)
+{
+	const char *name;
+	const void *value;
+	size_t size;
+
+	(void)archive_entry_xattr_reset(e);
+	while (archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK) {
+		if (!name || !xattr_is_wanted(name) || fsetxattr(fd, name, value, size, 0) == 0)
+			continue;
+		/* A file system without user attributes loses what nothing depends on; a lost file capability breaks a program. */
+		if (errno != EOPNOTSUPP || *name != 'u')
+			return error_sys(err, errno, "set attribute %.100s", name);
+	}
+	return 0;
+}
+
+/* Owner before mode and attributes: chown(2) clears set-user-id bits and file capabilities. */
+static int set_metadata(int fd, struct archive_entry *e, struct error *err)
+{
+	if (fchown(fd, (uid_t)archive_entry_uid(e), (gid_t)archive_entry_gid(e)) < 0)
+		return error_sys(err, errno, "set owner");
+	if (fchmod(fd, archive_entry_perm(e) & 07777) < 0)
+		return error_sys(err, errno, "set mode");
+	return set_xattrs(fd, e, err);
+}
+
+static int write_at(int fd, const void *data, size_t len, off_t offset, struct error *err)
+{
+	const char *next = data;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, next, len, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EFBIG ? error_set(err, ERR_EXHAUSTED, "file over the limit")
+					      : error_sys(err, errno, "write file");
+		next += n;
+		len -= (size_t)n;
+		offset += n;
+	}
+	return 0;
+}
+
+static int write_data(struct untar *u, int fd, uint64_t size, struct error *err)
+{
+	uint64_t written = 0;
+	const void *data;
+	la_int64_t offset;
+	size_t len;
+	int result;
+
+	while ((result = archive_read_data_block(u->archive, &data, &len, &offset)) == ARCHIVE_OK) {
+		if (offset < 0 || (uint64_t)offset > size || len > size - (uint64_t)offset)
+			return error_set(err, ERR_INVALID, "data beyond the end of the file");
+		if (write_at(fd, data, len, offset, err) < 0)
+			return -1;
+		written += len;
+	}
+	if (result != ARCHIVE_EOF)
+		return archive_failed(u->archive, "read file", err);
+	if (written < size && ftruncate(fd, (off_t)size) < 0)
+		return error_sys(err, errno, "set the size of a sparse file");
+	u->bytes += (written + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+	return 0;
+}
+
+static int make_file(struct untar *u, const struct entry *entry, struct error *err)
+{
+	la_int64_t size = archive_entry_size(entry->e);
+	const struct timespec times[2] = { mtime_of(entry->e), mtime_of(entry->e) };
+	_cleanup_fd_ int fd = -1;
+
+	if (size < 0 || (uint64_t)size > u->options->max_bytes - u->apparent)
+		return error_set(err, ERR_EXHAUSTED, "files of more than %llu bytes", (unsigned long long)u->options->max_bytes);
+	u->apparent += (uint64_t)size;
+	fd = openat(entry->dirfd, entry->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_sys(err, errno, "create file");
+	if (write_data(u, fd, (uint64_t)size, err) < 0)
+		return -1;
+	if (!u->options->is_layer)
+		return 0;
+	if (set_metadata(fd, entry->e, err) < 0)
+		return -1;
+	return futimens(fd, times) < 0 ? error_sys(err, errno, "set time") : 0;
+}
+
+static int set_owner_and_time(const struct entry *entry, struct error *err)
+{
+	const struct timespec times[2] = { mtime_of(entry->e), mtime_of(entry->e) };
+
+	if (fchownat(entry->dirfd, entry->name, (uid_t)archive_entry_uid(entry->e), (gid_t)archive_entry_gid(entry->e),
+		     AT_SYMLINK_NOFOLLOW) < 0)
+		return error_sys(err, errno, "set owner");
+	if (utimensat(entry->dirfd, entry->name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_sys(err, errno, "set time");
+	return 0;
+}
+
+static int make_symlink(struct untar *u, const struct entry *entry, struct error *err)
+{
+	const char *target = archive_entry_symlink(entry->e);
+
+	if (!target || !*target || strlen(target) >= PATH_MAX)
+		return error_set(err, ERR_INVALID, "bad target of a symbolic link");
+	if (symlinkat(target, entry->dirfd, entry->name) < 0)
+		return error_sys(err, errno, "create symbolic link");
+	return u->options->is_layer ? set_owner_and_time(entry, err) : 0;
+}
+
+/* The link's own name exists only when it was to be replaced, and was removed by then. */
+static int make_hardlink(struct untar *u, const struct entry *entry, struct error *err)
+{
+	const char *raw = archive_entry_hardlink(entry->e);
+	char target[PATH_MAX];
+	const char *name;
+	_cleanup_fd_ int dirfd = -1;
+
+	if (tree_clean_path(raw, target, err) < 0)
+		return error_prefix(err, "target of a hard link");
+	dirfd = tree_open_existing_parent(&u->tree, target, &name, err);
+	if (dirfd < 0)
+		return error_prefix(err, "target of a hard link");
+	if (linkat(dirfd, *name ? name : ".", entry->dirfd, entry->name, 0) < 0)
+		return errno == ENOENT || errno == EPERM
+			       ? error_set(err, ERR_INVALID, "target of the hard link, '%.200s', is not a file of this archive",
+					   target)
+			       : error_sys(err, errno, "create hard link");
+	return 0;
+}
+
+/* The umask is 0 in the child, but not where this runs for a test, so the mode is set once more. */
+static int make_node(const struct entry *entry, struct error *err)
+{
+	mode_t type = archive_entry_filetype(entry->e);
+	mode_t mode = archive_entry_perm(entry->e) & 07777;
+
+	if (mknodat(entry->dirfd, entry->name, type | mode, type == AE_IFIFO ? 0 : archive_entry_rdev(entry->e)) < 0)
+		return error_sys(err, errno, "create a %s", type == AE_IFIFO ? "fifo" : "device node");
+	return set_owner_and_time(entry, err);
+}
+
+static int apply_directory_metadata(struct untar *u, const struct entry *entry, struct error *err)
+{
+	_cleanup_fd_ int fd = -1;
+
+	if (!u->options->is_layer)
+		return 0;
+	fd = openat(entry->dirfd, *entry->name ? entry->name : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return error_sys(err, errno, "open directory");
+	if (set_metadata(fd, entry->e, err) < 0)
+		return -1;
+	return remember_time(u, entry, err);
+}
+
+static int make_directory(struct untar *u, const struct entry *entry, struct error *err)
+{
+	struct stat st;
+	bool exists = !*entry->name || fstatat(entry->dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	bool was_whiteout = exists && *entry->name && u->options->is_layer && tree_is_whiteout(&st);
+
+	if (exists && *entry->name && !S_ISDIR(st.st_mode)) {
+		if (tree_remove(entry->dirfd, entry->name, err) < 0)
+			return -1;
+		exists = false;
+	}
+	if (!exists) {
+		if (tree_count_inode(&u->tree, err) < 0)
+			return -1;
+		if (mkdirat(entry->dirfd, entry->name, 0700) < 0)
+			return error_sys(err, errno, "create directory");
+	}
+	if (was_whiteout && u->options->on_opaque(u->options->arg, entry->path, err) < 0)
+		return -1;
+	return apply_directory_metadata(u, entry, err);
+}
+
+static int make_other(struct untar *u, const struct entry *entry, struct error *err)
+{
+	if (!*entry->name)
+		return error_set(err, ERR_INVALID, "the root is not a directory");
+	if (tree_remove(entry->dirfd, entry->name, err) < 0)
+		return -1;
+	if (archive_entry_hardlink(entry->e))
+		return make_hardlink(u, entry, err);
+	if (tree_count_inode(&u->tree, err) < 0)
+		return -1;
+	switch (archive_entry_filetype(entry->e)) {
+	case AE_IFREG:
+		return make_file(u, entry, err);
+	case AE_IFLNK:
+		return make_symlink(u, entry, err);
+	case AE_IFCHR:
+	case AE_IFBLK:
+	case AE_IFIFO:
+		if (u->options->is_layer)
+			return make_node(entry, err);
+		return error_set(err, ERR_INVALID, "a device node or fifo has no place here");
+	default:
+		return error_set(err, ERR_INVALID, "unknown type of file");
+	}
+}
+
+/* Where this layer has a directory of that name, the white-out means that it starts empty; where it has something else, that
+ * hides the lower one anyway. */
+static int make_whiteout(struct untar *u, struct entry *entry, const char *hidden, struct error *err)
+{
+	struct stat st;
+
+	if (!*hidden || !strcmp(hidden, ".") || !strcmp(hidden, ".."))
+		return error_set(err, ERR_INVALID, "white-out of nothing");
+	if (fstatat(entry->dirfd, hidden, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (!S_ISDIR(st.st_mode))
+			return 0;
+		memmove(entry->path + (entry->name - entry->path), hidden, strlen(hidden) + 1); /* ".wh.NAME" to "NAME" */
+		return u->options->on_opaque(u->options->arg, entry->path, err);
+	}
+	if (tree_count_inode(&u->tree, err) < 0)
+		return -1;
+	if (mknodat(entry->dirfd, hidden, S_IFCHR, makedev(0, 0)) < 0)
+		return error_sys(err, errno, "create white-out");
+	return 0;
+}
+
+static int apply_marker(struct untar *u, struct entry *entry, struct error *err)
+{
+	if (!strcmp(entry->name, WHITEOUT_OPAQUE)) {
+		size_t len = (size_t)(entry->name - entry->path);
+
+		entry->path[len > 0 ? len - 1 : 0] = '\0';
+		return u->options->on_opaque(u->options->arg, entry->path, err);
+	}
+	/* The rest of that name space is housekeeping of the file system that invented it. */
+	if (!strncmp(entry->name, WHITEOUT_META, strlen(WHITEOUT_META)))
+		return 0;
+	return make_whiteout(u, entry, entry->name + strlen(WHITEOUT_PREFIX), err);
+}
+
+static int place_entry(struct untar *u, struct entry *entry, struct error *err)
+{
+	if (check_owner(entry->e, err) < 0)
+		return -1;
+	entry->dirfd = tree_open_parent(&u->tree, entry->path, &entry->name, err);
+	if (entry->dirfd < 0)
+		return -1;
+	if (u->options->is_layer && !strncmp(entry->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
+		return apply_marker(u, entry, err);
+	if (archive_entry_filetype(entry->e) == AE_IFDIR && !archive_entry_hardlink(entry->e))
+		return make_directory(u, entry, err);
+	return make_other(u, entry, err);
+}
+
+static int unpack_entry(struct untar *u, struct archive_entry *e, struct error *err)
+{
+	const char *raw = archive_entry_pathname(e);
+	struct entry entry = { .e = e, .dirfd = -1 };
+
+	if (!raw)
+		return error_set(err, ERR_INVALID, "entry without a readable name");
+	if (tree_clean_path(raw, entry.path, err) < 0 || place_entry(u, &entry, err) < 0)
+		return error_prefix(err, "entry '%.200s'", raw);
+	return 0;
+}
+
+static int unpack_all(struct untar *u, struct error *err)
+{
+	uint64_t entries = 0;
+	struct archive_entry *e;
+	int result;
+
+	/* A warning says that a name is not valid in some encoding; the bytes are there all the same. */
+	while ((result = archive_read_next_header(u->archive, &e)) == ARCHIVE_OK || result == ARCHIVE_WARN) {
+		if (++entries > u->options->max_inodes)
+			return error_set(err, ERR_EXHAUSTED, "more than %llu entries", (unsigned long long)u->options->max_inodes);
+		if (unpack_entry(u, e, err) < 0)
+			return -1;
+	}
+	if (result != ARCHIVE_EOF)
+		return archive_failed(u->archive, "read tar", err);
+	set_directory_times(u);
+	return 0;
+}
+
+/* What follows the end mark is padding; it is read so that the sender can finish. */
+static int drain(int fd, struct error *err)
+{
+	char chunk[16 * 1024];
+	ssize_t n;
+
+	while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+		if (n < 0 && errno != EINTR)
+			return error_sys(err, errno, "read tar");
+	}
+	return 0;
+}
+
+static void release(struct untar *u)
+{
+	for (size_t i = 0; i < u->n_times; i++)
+		free(u->times[i].path);
+	free(u->times);
+	tree_release(&u->tree);
+	if (u->archive)
+		(void)archive_read_free(u->archive);
+}
+
+static int open_archive(struct untar *u, int tarfd, struct error *err)
+{
+	u->archive = archive_read_new();
+	if (!u->archive)
+		return error_set(err, ERR_EXHAUSTED, "out of memory for a tar reader");
+	/* "empty" makes a stream of no bytes an archive of no entries, as other unpackers take it. */
+	if (archive_read_support_format_tar(u->archive) != ARCHIVE_OK ||
+	    archive_read_support_format_empty(u->archive) != ARCHIVE_OK ||
+	    archive_read_open_fd(u->archive, tarfd, READ_STEP) != ARCHIVE_OK)
+		return archive_failed(u->archive, "open tar", err);
+	return 0;
+}
+
+int untar(int tarfd, int rootfd, const struct untar_options *options, struct untar_usage *ret_usage, struct error *err)
+{
+	struct untar u = { .options = options };
+	int result;
+
+	tree_init(&u.tree, rootfd);
+	u.tree.is_layer = options->is_layer;
+	u.tree.max_inodes = options->max_inodes;
+	u.tree.on_opaque = options->on_opaque;
+	u.tree.on_opaque_arg = options->arg;
+	result = open_archive(&u, tarfd, err);
+	if (result == 0)
+		result = unpack_all(&u, err);
+	if (result == 0)
+		result = drain(tarfd, err);
+	if (result == 0)
+		*ret_usage = (struct untar_usage){ u.bytes, u.tree.inodes };
+	release(&u);
+	return result;
+}
