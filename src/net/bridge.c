@@ -20,6 +20,7 @@
 #include "net/ipam.h"
 #include "net/net.h"
 #include "net/netlink.h"
+#include "net/netns.h"
 #include "net/nft.h"
 #include "net/pod_link.h"
 #include "net/ports.h"
@@ -27,6 +28,7 @@
 
 struct bridge {
 	struct net_engine engine;
+	struct netns_id host_netns;
 	struct host_bridge host;
 	struct nft_network nft;
 	struct ipam *ipam;
@@ -195,11 +197,13 @@ static void fill_result(const struct attachment *a, struct net_result *ret_resul
 	ipv4_format(ret_result->addresses[0], a->link.address);
 }
 
-static int check_request(const struct net_request *request, struct error *err)
+static int check_request(const struct bridge *br, const struct net_request *request, bool needs_namespace, struct error *err)
 {
 	if (!id_is_valid(request->pod_id))
 		return error_set(err, ERR_INVALID, "pod id '%.80s' is not 64 hexadecimal digits", request->pod_id);
-	return 0;
+	if (request->netns < 0 && !needs_namespace)
+		return 0;
+	return netns_check_pod(request->netns, &br->host_netns, err);
 }
 
 static int bridge_attach(struct net_engine *engine, const struct net_request *request, struct net_result *ret_result,
@@ -208,7 +212,7 @@ static int bridge_attach(struct net_engine *engine, const struct net_request *re
 	struct bridge *br = container_of(engine, struct bridge, engine);
 	struct attachment a = { .bridge = br, .request = request, .link = { .pod_id = request->pod_id, .netns = request->netns } };
 
-	if (check_request(request, err) < 0 || run_steps(&a, err) < 0)
+	if (check_request(br, request, true, err) < 0 || run_steps(&a, err) < 0)
 		return error_prefix(err, "attach %s to the pod network", request->pod_name);
 	fill_result(&a, ret_result);
 	return 0;
@@ -231,7 +235,7 @@ static int bridge_detach(struct net_engine *engine, const struct net_request *re
 {
 	struct bridge *br = container_of(engine, struct bridge, engine);
 
-	if (check_request(request, err) < 0 || detach(br, request, err) < 0)
+	if (check_request(br, request, false, err) < 0 || detach(br, request, err) < 0)
 		return error_prefix(err, "detach %s from the pod network", request->pod_name);
 	return 0;
 }
@@ -305,8 +309,9 @@ static int parse_config(struct bridge *br, const struct net_bridge_config *confi
 
 static int open_parts(struct bridge *br, const struct net_bridge_config *config, struct error *err)
 {
-	if (parse_config(br, config, err) < 0 || netlink_open(NETLINK_ROUTE, &br->route, err) < 0 ||
-	    netlink_open(NETLINK_NETFILTER, &br->netfilter, err) < 0)
+	if (parse_config(br, config, err) < 0 || netns_identify_self(&br->host_netns, err) < 0)
+		return -1;
+	if (netlink_open(NETLINK_ROUTE, &br->route, err) < 0 || netlink_open(NETLINK_NETFILTER, &br->netfilter, err) < 0)
 		return -1;
 	if (ipam_open(config->state_dir, &br->host.range, &br->ipam, err) < 0)
 		return -1;

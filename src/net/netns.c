@@ -1,13 +1,38 @@
 #include "net/netns.h"
 
 #include <errno.h>
+#include <linux/nsfs.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 
 /* Enough for the netlink buffers of one batch and for sanitizers; the default of 8 MiB would be mapped for each call. */
 #define STACK_SIZE ((size_t)512 * 1024)
+
+int netns_identify_self(struct netns_id *ret_id, struct error *err)
+{
+	struct stat st;
+
+	if (stat("/proc/thread-self/ns/net", &st) < 0)
+		return error_sys(err, errno, "look at our network namespace");
+	*ret_id = (struct netns_id){ .dev = st.st_dev, .ino = st.st_ino };
+	return 0;
+}
+
+int netns_check_pod(int netns, const struct netns_id *host, struct error *err)
+{
+	struct stat st;
+
+	/* Anything else than a namespace fails here with ENOTTY, EBADF or the like. */
+	if (ioctl(netns, NS_GET_NSTYPE) != CLONE_NEWNET || fstat(netns, &st) < 0)
+		return error_set(err, ERR_INVALID, "descriptor %d is no network namespace", netns);
+	if (st.st_dev == host->dev && st.st_ino == host->ino)
+		return error_set(err, ERR_INVALID, "the namespace is the host's own");
+	return 0;
+}
 
 struct visit {
 	int netns;

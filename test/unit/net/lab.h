@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netfilter/nf_tables.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -33,7 +34,9 @@
 #include "base/id.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "net/link.h"
 #include "net/net.h"
+#include "net/netlink.h"
 #include "net/netns.h"
 
 #define LAB_BRIDGE "netlab0"
@@ -182,6 +185,177 @@ static inline int64_t lab_udp_echo(int client, int server, const char *address, 
 	return clock_monotonic_us() - start_us;
 }
 
+/* True when a connection to address:port reaches the listener and a byte gets through each way. */
+static inline bool lab_tcp_echo(int netns, int listener, const char *address, uint16_t port, int timeout_ms,
+				struct sockaddr_in *ret_source)
+{
+	struct sockaddr_in to = lab_address(address, port), from = { 0 };
+	struct timeval timeout = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
+	_cleanup_fd_ int client = lab_socket(netns, SOCK_STREAM, 0);
+	_cleanup_fd_ int server = -1;
+	socklen_t len = sizeof(from);
+	char byte = 0;
+
+	assert_int_equal(setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)), 0);
+	if (connect(client, (struct sockaddr *)&to, sizeof(to)) < 0 || !lab_readable(listener, timeout_ms))
+		return false;
+	server = accept4(listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
+	assert_true(server >= 0);
+	if (ret_source)
+		*ret_source = from;
+	return send(client, "a", 1, 0) == 1 && lab_readable(server, timeout_ms) && recv(server, &byte, 1, 0) == 1 &&
+	       send(server, "b", 1, 0) == 1 && lab_readable(client, timeout_ms) && recv(client, &byte, 1, 0) == 1 && byte == 'b';
+}
+
+static inline uint16_t lab_icmp_checksum(const unsigned char *data, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i + 1 < len; i += 2)
+		sum += (uint32_t)data[i] << 8 | data[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t) ~(sum + (sum >> 16));
+}
+
+/* ICMP echo (RFC 792): true when the reply comes. */
+static inline bool lab_ping(int netns, const char *address, int timeout_ms)
+{
+	unsigned char request[16] = { 8, 0, 0, 0, 0x12, 0x34, 0, 1, 'm', 'o', 'n', 'o', 'p', 'o', 'd', 0 };
+	struct sockaddr_in to = lab_address(address, 0);
+	_cleanup_fd_ int fd = lab_socket(netns, SOCK_RAW, IPPROTO_ICMP);
+	uint16_t checksum = lab_icmp_checksum(request, sizeof(request));
+	unsigned char packet[128];
+
+	request[2] = (unsigned char)(checksum >> 8);
+	request[3] = (unsigned char)checksum;
+	if (sendto(fd, request, sizeof(request), 0, (struct sockaddr *)&to, sizeof(to)) != sizeof(request))
+		return false;
+	while (lab_readable(fd, timeout_ms)) {
+		ssize_t n = recv(fd, packet, sizeof(packet), 0);
+
+		/* An IPv4 header of 20 bytes, then type 0 (echo reply) and our identifier. */
+		if (n >= 28 && packet[20] == 0 && packet[24] == 0x12 && packet[25] == 0x34)
+			return true;
+	}
+	return false;
+}
+
+/* A second machine: a namespace with the given address on a wire to the host, which has the first address. */
+static inline int lab_configure_outside(void *arg, struct error *err)
+{
+	_cleanup_netlink_ struct netlink *nl = NULL;
+	struct ipv4_link *link = arg;
+
+	link->index = (int)if_nametoindex(link->name);
+	if (netlink_open(NETLINK_ROUTE, &nl, err) < 0)
+		return -1;
+	return link_configure_pod(nl, link, 0xc0000201 /* 192.0.2.1 */, err);
+}
+
+#define LAB_WIRE "wire0"
+#define LAB_HOST_ADDRESS "192.0.2.1"
+#define LAB_OUTSIDE_ADDRESS "192.0.2.2"
+
+static inline int lab_outside(uint32_t mtu)
+{
+	_cleanup_netlink_ struct netlink *nl = NULL;
+	int netns = lab_netns();
+	struct veth_spec spec = {
+		.name = LAB_WIRE, .peer_name = "eth0", .peer_netns = netns, .peer_address = 0xc0000202, .mtu = mtu
+	};
+	struct ipv4_link host = { .name = LAB_WIRE, .address = 0xc0000201, .prefix_length = 24 };
+	struct ipv4_link outside = { .name = "eth0", .address = 0xc0000202, .prefix_length = 24 };
+
+	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
+	assert_ok(link_create_veth(nl, &spec, &err));
+	host.index = (int)if_nametoindex(LAB_WIRE);
+	assert_ok(link_bring_up(nl, &host, &err));
+	assert_ok(netns_call(netns, lab_configure_outside, &outside, &err));
+	assert_ok(link_settle(LAB_WIRE, &err));
+	return netns;
+}
+
+static inline void lab_cut_wire(int netns)
+{
+	_cleanup_netlink_ struct netlink *nl = NULL;
+
+	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
+	assert_ok(link_delete(nl, (int)if_nametoindex(LAB_WIRE), &err));
+	(void)close(netns);
+}
+
+struct lab_counts {
+	unsigned links, addresses, routes, tables;
+};
+
+static inline int lab_count(const struct nlmsghdr *m, void *arg, struct error *err)
+{
+	(void)m;
+	(void)err;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static inline int lab_count_link(const struct link_info *info, void *arg, struct error *err)
+{
+	(void)info;
+	(void)err;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static inline int lab_count_address(int link, uint32_t address, uint8_t length, void *arg, struct error *err)
+{
+	(void)link;
+	(void)address;
+	(void)length;
+	(void)err;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static inline int lab_count_route(int link, const struct ipv4_prefix *destination, void *arg, struct error *err)
+{
+	(void)link;
+	(void)destination;
+	(void)err;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+/* What is in the host's namespace, to compare before and after. */
+static inline struct lab_counts lab_take_counts(void)
+{
+	_cleanup_netlink_ struct netlink *route = NULL, *netfilter = NULL;
+	_cleanup_nl_batch_ struct nl_batch b = NL_BATCH_INIT;
+	struct lab_counts counts = { 0 };
+
+	assert_ok(netlink_open(NETLINK_ROUTE, &route, &err));
+	assert_ok(netlink_open(NETLINK_NETFILTER, &netfilter, &err));
+	assert_ok(link_each(route, lab_count_link, &counts.links, &err));
+	assert_ok(address_each(route, lab_count_address, &counts.addresses, &err));
+	assert_ok(route_each(route, lab_count_route, &counts.routes, &err));
+	(void)nl_batch_add_nft(&b, NFT_MSG_GETTABLE, 0, "list tables");
+	assert_ok(nl_dump(netfilter, &b, lab_count, &counts.tables, &err));
+	return counts;
+}
+
+static inline void lab_same_counts(struct lab_counts before, struct lab_counts after)
+{
+	assert_int_equal(before.links, after.links);
+	assert_int_equal(before.addresses, after.addresses);
+	assert_int_equal(before.routes, after.routes);
+	assert_int_equal(before.tables, after.tables);
+}
+
+/* Links end with their namespace, in the background: waits for as many as there were. */
+static inline void lab_wait_links(unsigned links)
+{
+	for (int i = 0; i < LAB_TIMEOUT_MS && lab_take_counts().links > links; i++)
+		(void)usleep(1000);
+	assert_int_equal(lab_take_counts().links, links);
+}
+
 struct lab_pod {
 	char id[ID_SIZE];
 	char name[32];
@@ -221,11 +395,11 @@ static inline const char *lab_ip(const struct lab_pod *pod)
 	return pod->result.addresses[0];
 }
 
-static inline void lab_state_dir(char dir[64])
-{
-	(void)snprintf(dir, 64, "/tmp/monopod-net-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-}
+struct lab {
+	char dir[64];
+	struct net_engine *engine;
+	struct lab_counts before;
+};
 
 static inline struct net_engine *lab_open(const char *dir, const char *cidr)
 {
@@ -236,13 +410,40 @@ static inline struct net_engine *lab_open(const char *dir, const char *cidr)
 	return engine;
 }
 
-/* Removes the network and checks that it takes everything with it. */
-static inline void lab_destroy(struct net_engine *engine, const char *dir)
+/* Setup and teardown around each test: an engine, and the check that it takes all it made away again. */
+static inline int lab_setup_cidr(void **state, const char *cidr)
 {
-	assert_ok(net_bridge_destroy(engine, &err));
-	engine->ops->close(engine);
-	assert_int_equal(if_nametoindex(LAB_BRIDGE), 0);
-	assert_int_equal(access(dir, F_OK), -1);
+	struct lab *lab = calloc(1, sizeof(*lab));
+
+	assert_non_null(lab);
+	lab->before = lab_take_counts();
+	(void)snprintf(lab->dir, sizeof(lab->dir), "/tmp/monopod-net-XXXXXX");
+	assert_non_null(mkdtemp(lab->dir));
+	lab->engine = lab_open(lab->dir, cidr);
+	*state = lab;
+	return 0;
+}
+
+static inline int lab_setup(void **state)
+{
+	return lab_setup_cidr(state, LAB_CIDR);
+}
+
+static inline int lab_teardown(void **state)
+{
+	struct error ignored = ERROR_INIT;
+	struct lab *lab = *state;
+	bool is_gone;
+
+	assert_ok(net_bridge_destroy(lab->engine, &err));
+	lab->engine->ops->close(lab->engine);
+	lab_wait_links(lab->before.links);
+	lab_same_counts(lab->before, lab_take_counts());
+	is_gone = access(lab->dir, F_OK) < 0;
+	(void)io_remove_tree(AT_FDCWD, lab->dir, &ignored);
+	assert_true(is_gone);
+	free(lab);
+	return 0;
 }
 
 #endif

@@ -1,53 +1,374 @@
+/* Pods on the bridge: who reaches whom, what the pod gets, idempotence, and that detaching leaves nothing. */
 #include "lab.h"
 
-struct fixture {
-	char dir[64];
-	struct net_engine *engine;
-};
+#include <sys/ioctl.h>
 
-static int setup(void **state)
+#define GATEWAY "10.213.0.1"
+
+static void assert_udp(int from, const char *from_address, int to, const char *to_address)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	_cleanup_fd_ int server = lab_bound(to, SOCK_DGRAM, to_address, 7000);
+	_cleanup_fd_ int client = lab_bound(from, SOCK_DGRAM, from_address, 0);
 
-	assert_non_null(f);
-	lab_state_dir(f->dir);
-	f->engine = lab_open(f->dir, LAB_CIDR);
-	*state = f;
-	return 0;
+	assert_true(lab_udp_echo(client, server, to_address, 7000, LAB_TIMEOUT_MS, NULL) >= 0);
 }
 
-static int teardown(void **state)
+static void assert_tcp(int from, int to, const char *to_address, const char *source)
 {
-	struct fixture *f = *state;
+	_cleanup_fd_ int listener = lab_bound(to, SOCK_STREAM, to_address, 7001);
+	struct sockaddr_in seen;
 
-	lab_destroy(f->engine, f->dir);
-	free(f);
-	return 0;
+	assert_true(lab_tcp_echo(from, listener, to_address, 7001, LAB_TIMEOUT_MS, &seen));
+	assert_int_equal(seen.sin_addr.s_addr, lab_address(source, 0).sin_addr.s_addr);
 }
 
 static void test_pods_reach_each_other(void **state)
 {
-	struct fixture *f = *state;
+	struct lab *lab = *state;
 	struct lab_pod a, b;
-	int client, server;
 
-	lab_pod_add(f->engine, &a, "a");
-	lab_pod_add(f->engine, &b, "b");
+	lab_pod_add(lab->engine, &a, "a");
+	lab_pod_add(lab->engine, &b, "b");
 	assert_string_not_equal(lab_ip(&a), lab_ip(&b));
-	assert_string_equal(a.result.interface, "eth0");
+	assert_udp(a.netns, lab_ip(&a), b.netns, lab_ip(&b));
+	assert_tcp(b.netns, a.netns, lab_ip(&a), lab_ip(&b));
+	assert_true(lab_ping(a.netns, lab_ip(&b), LAB_TIMEOUT_MS));
+	lab_pod_remove(lab->engine, &a);
+	lab_pod_remove(lab->engine, &b);
+}
+
+static void test_host_and_pod_reach_each_other(void **state)
+{
+	struct lab *lab = *state;
+	_cleanup_fd_ int host = lab_self();
+	struct lab_pod pod;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	assert_udp(host, GATEWAY, pod.netns, lab_ip(&pod));
+	assert_udp(pod.netns, lab_ip(&pod), host, GATEWAY);
+	assert_tcp(host, pod.netns, lab_ip(&pod), GATEWAY);
+	assert_tcp(pod.netns, host, GATEWAY, lab_ip(&pod));
+	assert_true(lab_ping(host, lab_ip(&pod), LAB_TIMEOUT_MS));
+	lab_pod_remove(lab->engine, &pod);
+}
+
+static int connect_ipv6_loopback(void *arg, struct error *err)
+{
+	struct sockaddr_in6 self = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	_cleanup_fd_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)arg;
+	return bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0 ? error_sys(err, errno, "bind ::1") : 0;
+}
+
+static int read_disable_ipv6(void *arg, struct error *err)
+{
+	struct buffer *value = arg;
+
+	return io_read_file(AT_FDCWD, "/proc/sys/net/ipv6/conf/eth0/disable_ipv6", value, err);
+}
+
+static bool host_has_ipv6(void)
+{
+	return access("/proc/sys/net/ipv6", F_OK) == 0;
+}
+
+/* A pod has 127.0.0.1 and ::1, but no IPv6 on its link: no rogue router advertisement reaches it. */
+static void test_cve_2020_10749_no_ipv6_on_the_link(void **state)
+{
+	_cleanup_buffer_ struct buffer pod_value = BUFFER_INIT(16), bridge_value = BUFFER_INIT(16);
+	struct lab *lab = *state;
+	struct lab_pod pod;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	assert_true(lab_ping(pod.netns, "127.0.0.1", LAB_TIMEOUT_MS));
+	if (host_has_ipv6()) {
+		assert_ok(netns_call(pod.netns, connect_ipv6_loopback, NULL, &err));
+		assert_ok(netns_call(pod.netns, read_disable_ipv6, &pod_value, &err));
+		assert_string_equal(pod_value.data, "1\n");
+		assert_ok(io_read_file(AT_FDCWD, "/proc/sys/net/ipv6/conf/" LAB_BRIDGE "/disable_ipv6", &bridge_value, &err));
+		assert_string_equal(bridge_value.data, "1\n");
+	}
+	lab_pod_remove(lab->engine, &pod);
+}
+
+struct link_question {
+	const char *name;
+	struct link_info info;
+	unsigned char mac[6];
+};
+
+static int ask_link(void *arg, struct error *err)
+{
+	_cleanup_netlink_ struct netlink *nl = NULL;
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct link_question *q = arg;
+	struct ifreq request = { 0 };
+
+	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", q->name);
+	if (ioctl(fd, SIOCGIFHWADDR, &request) < 0)
+		return error_sys(err, errno, "mac of %s", q->name);
+	memcpy(q->mac, request.ifr_hwaddr.sa_data, sizeof(q->mac));
+	if (netlink_open(NETLINK_ROUTE, &nl, err) < 0)
+		return -1;
+	return link_find(nl, q->name, &q->info, err);
+}
+
+static struct link_question look_at(int netns, const char *name)
+{
+	struct link_question q = { .name = name };
+
+	assert_ok(netns_call(netns, ask_link, &q, &err));
+	return q;
+}
+
+/* The link's MTU is that of the way out; its MAC follows from its address. */
+static void test_mtu_and_mac(void **state)
+{
+	struct lab *lab = *state;
+	_cleanup_netlink_ struct netlink *nl = NULL;
+	struct ipv4_link wire = { .name = LAB_WIRE, .address = 0xc0000201, .prefix_length = 24 };
+	_cleanup_fd_ int host = lab_self();
+	int outside = lab_outside(1400);
+	struct link_question eth0;
+	struct lab_pod pod;
+
+	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
+	wire.index = (int)if_nametoindex(LAB_WIRE);
+	assert_ok(link_configure_pod(nl, &wire, 0xc0000202, &err)); /* the host's default route, over the wire */
+	lab_pod_add(lab->engine, &pod, "pod");
+	eth0 = look_at(pod.netns, "eth0");
+	assert_int_equal(eth0.info.mtu, 1400);
+	assert_int_equal(look_at(host, LAB_BRIDGE).info.mtu, 1400);
+	assert_memory_equal(eth0.mac, ((unsigned char[]){ 0x02, 0x6d, 10, 213, 0, 2 }), 6);
+	lab_pod_remove(lab->engine, &pod);
+	lab_cut_wire(outside);
+}
+
+/* The bridge keeps its MAC when ports come and go: pods remember it as their gateway's. */
+static void test_bridge_keeps_its_mac(void **state)
+{
+	struct lab *lab = *state;
+	_cleanup_fd_ int host = lab_self();
+	struct link_question before, after;
+	struct lab_pod pods[4];
+
+	lab_pod_add(lab->engine, &pods[0], "first");
+	before = look_at(host, LAB_BRIDGE);
+	for (size_t i = 1; i < ARRAY_SIZE(pods); i++)
+		lab_pod_add(lab->engine, &pods[i], "more");
+	for (size_t i = 0; i < ARRAY_SIZE(pods); i++)
+		lab_pod_remove(lab->engine, &pods[i]);
+	after = look_at(host, LAB_BRIDGE);
+	assert_memory_equal(before.mac, after.mac, sizeof(before.mac));
+}
+
+/* A lost first packet is sent again after a second: it must not be lost. */
+static void test_first_packet_is_answered_at_once(void **state)
+{
+	enum { PODS = 50, LIMIT_US = 30 * 1000 };
+	struct lab *lab = *state;
+	_cleanup_fd_ int host = lab_self();
+	_cleanup_fd_ int client = lab_bound(host, SOCK_DGRAM, "0.0.0.0", 0);
+	int64_t attach_us[PODS], slowest_us = 0, sum_us = 0;
+	struct lab_pod pods[PODS];
+
+	for (size_t i = 0; i < PODS; i++) {
+		_cleanup_fd_ int server = -1;
+		int64_t start_us, answer_us;
+
+		lab_pod_init(&pods[i], "pod");
+		start_us = clock_monotonic_us();
+		assert_ok(lab_pod_attach(lab->engine, &pods[i], &err));
+		attach_us[i] = clock_monotonic_us() - start_us;
+		sum_us += attach_us[i];
+		server = lab_bound(pods[i].netns, SOCK_DGRAM, lab_ip(&pods[i]), 7000);
+		answer_us = lab_udp_echo(client, server, lab_ip(&pods[i]), 7000, LAB_TIMEOUT_MS, NULL);
+		assert_true(answer_us >= 0);
+		slowest_us = answer_us > slowest_us ? answer_us : slowest_us;
+	}
+	(void)printf("attach: %lld us on average of %d pods; slowest first answer %lld us\n", (long long)(sum_us / PODS), PODS,
+		     (long long)slowest_us);
+	assert_true(slowest_us < LIMIT_US);
+	for (size_t i = 0; i < PODS; i++)
+		lab_pod_remove(lab->engine, &pods[i]);
+}
+
+/* The pod's first packet of its own, too: towards another pod that never spoke. */
+static void test_first_packet_between_pods(void **state)
+{
+	struct lab *lab = *state;
+	_cleanup_fd_ int client = -1, server = -1;
+	struct lab_pod a, b;
+	int64_t answer_us;
+
+	lab_pod_add(lab->engine, &a, "a");
+	lab_pod_add(lab->engine, &b, "b");
 	server = lab_bound(b.netns, SOCK_DGRAM, lab_ip(&b), 7000);
 	client = lab_bound(a.netns, SOCK_DGRAM, lab_ip(&a), 0);
-	assert_true(lab_udp_echo(client, server, lab_ip(&b), 7000, LAB_TIMEOUT_MS, NULL) >= 0);
-	(void)close(client);
-	(void)close(server);
-	lab_pod_remove(f->engine, &a);
-	lab_pod_remove(f->engine, &b);
+	answer_us = lab_udp_echo(client, server, lab_ip(&b), 7000, LAB_TIMEOUT_MS, NULL);
+	assert_true(answer_us >= 0 && answer_us < 30 * 1000);
+	lab_pod_remove(lab->engine, &a);
+	lab_pod_remove(lab->engine, &b);
 }
+
+static void test_attach_is_idempotent(void **state)
+{
+	struct lab *lab = *state;
+	struct net_result first;
+	struct lab_counts counts;
+	struct lab_pod pod;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	first = pod.result;
+	counts = lab_take_counts();
+	assert_ok(lab_pod_attach(lab->engine, &pod, &err));
+	assert_string_equal(first.addresses[0], lab_ip(&pod));
+	lab_same_counts(counts, lab_take_counts());
+	assert_true(lab_ping(pod.netns, GATEWAY, LAB_TIMEOUT_MS));
+	lab_pod_remove(lab->engine, &pod);
+}
+
+/* A daemon that starts again knows its pods: attaching one is the same as before. */
+static void test_attach_after_restart(void **state)
+{
+	struct lab *lab = *state;
+	char address[NET_ADDRESS_SIZE];
+	struct lab_pod pod, other;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	memcpy(address, lab_ip(&pod), sizeof(address));
+	lab->engine->ops->close(lab->engine);
+	lab->engine = lab_open(lab->dir, LAB_CIDR);
+	lab_pod_add(lab->engine, &other, "other");
+	assert_string_not_equal(lab_ip(&other), address);
+	assert_ok(lab_pod_attach(lab->engine, &pod, &err));
+	assert_string_equal(lab_ip(&pod), address);
+	assert_true(lab_ping(pod.netns, lab_ip(&other), LAB_TIMEOUT_MS));
+	lab_pod_remove(lab->engine, &pod);
+	lab_pod_remove(lab->engine, &other);
+}
+
+/* A new namespace for a pod that still has its record and its link: the old link goes, the address stays. */
+static void test_attach_in_new_namespace(void **state)
+{
+	struct lab *lab = *state;
+	char address[NET_ADDRESS_SIZE];
+	_cleanup_fd_ int old = -1;
+	struct lab_pod pod;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	memcpy(address, lab_ip(&pod), sizeof(address));
+	old = pod.netns;
+	pod.netns = pod.request.netns = lab_netns();
+	assert_ok(lab_pod_attach(lab->engine, &pod, &err));
+	assert_string_equal(lab_ip(&pod), address);
+	assert_true(lab_ping(pod.netns, GATEWAY, LAB_TIMEOUT_MS));
+	assert_false(lab_ping(old, GATEWAY, 50));
+	lab_pod_remove(lab->engine, &pod);
+}
+
+static void test_detach_twice_and_without_namespace(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_pod pod;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	assert_ok(lab->engine->ops->detach(lab->engine, &pod.request, &err));
+	assert_ok(lab->engine->ops->detach(lab->engine, &pod.request, &err));
+	close_fd(&pod.netns);
+	pod.request.netns = -1;
+	assert_ok(lab->engine->ops->detach(lab->engine, &pod.request, &err));
+	id_generate(pod.id); /* a pod that never was */
+	assert_ok(lab->engine->ops->detach(lab->engine, &pod.request, &err));
+}
+
+/* Nobody answers for an address that is free, even while the namespace lives on; and it can be attached again. */
+static void test_detached_pod_is_silent(void **state)
+{
+	struct lab *lab = *state;
+	_cleanup_fd_ int host = lab_self();
+	struct lab_pod pod;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	assert_true(lab_ping(host, lab_ip(&pod), LAB_TIMEOUT_MS));
+	assert_ok(lab->engine->ops->detach(lab->engine, &pod.request, &err));
+	assert_false(lab_ping(host, lab_ip(&pod), 50));
+	assert_ok(lab_pod_attach(lab->engine, &pod, &err));
+	assert_true(lab_ping(host, lab_ip(&pod), LAB_TIMEOUT_MS));
+	lab_pod_remove(lab->engine, &pod);
+}
+
+static void test_bad_requests(void **state)
+{
+	static const char *const bad_ids[] = { "", "web", "../../etc/passwd", "0123456789ABCDEF" };
+	struct lab *lab = *state;
+	_cleanup_fd_ int plain = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int host = lab_self();
+	struct lab_pod pod;
+
+	lab_pod_init(&pod, "pod");
+	for (size_t i = 0; i < ARRAY_SIZE(bad_ids); i++) {
+		pod.request.pod_id = bad_ids[i];
+		assert_fails(lab_pod_attach(lab->engine, &pod, &err), ERR_INVALID);
+		assert_fails(lab->engine->ops->detach(lab->engine, &pod.request, &err), ERR_INVALID);
+	}
+	pod.request.pod_id = pod.id;
+	pod.request.netns = plain;
+	assert_fails(lab_pod_attach(lab->engine, &pod, &err), ERR_INVALID);
+	assert_fails(lab->engine->ops->detach(lab->engine, &pod.request, &err), ERR_INVALID);
+	pod.request.netns = -1;
+	assert_fails(lab_pod_attach(lab->engine, &pod, &err), ERR_INVALID);
+	pod.request.netns = host;
+	assert_fails(lab_pod_attach(lab->engine, &pod, &err), ERR_INVALID);
+	(void)close(pod.netns);
+}
+
+/* Destroying under pods is refused, and takes nothing away. */
+static void test_destroy_with_pods(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_pod pod;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	assert_fails(net_bridge_destroy(lab->engine, &err), ERR_STATE);
+	assert_true(lab_ping(pod.netns, GATEWAY, LAB_TIMEOUT_MS));
+	lab_pod_remove(lab->engine, &pod);
+}
+
+static void test_describe(void **state)
+{
+	struct lab *lab = *state;
+	char text[512] = "";
+	FILE *out = fmemopen(text, sizeof(text) - 1, "w");
+
+	assert_non_null(out);
+	lab->engine->ops->describe(lab->engine, out);
+	(void)fclose(out);
+	assert_non_null(strstr(text, LAB_BRIDGE));
+	assert_non_null(strstr(text, "10.213.0.1/16"));
+}
+
+#define lab_test(function) cmocka_unit_test_setup_teardown(function, lab_setup, lab_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_pods_reach_each_other, setup, teardown),
+		lab_test(test_pods_reach_each_other),
+		lab_test(test_host_and_pod_reach_each_other),
+		lab_test(test_cve_2020_10749_no_ipv6_on_the_link),
+		lab_test(test_mtu_and_mac),
+		lab_test(test_bridge_keeps_its_mac),
+		lab_test(test_first_packet_is_answered_at_once),
+		lab_test(test_first_packet_between_pods),
+		lab_test(test_attach_is_idempotent),
+		lab_test(test_attach_after_restart),
+		lab_test(test_attach_in_new_namespace),
+		lab_test(test_detach_twice_and_without_namespace),
+		lab_test(test_detached_pod_is_silent),
+		lab_test(test_bad_requests),
+		lab_test(test_destroy_with_pods),
+		lab_test(test_describe),
 	};
 
 	if (!lab_enter())
