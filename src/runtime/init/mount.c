@@ -61,9 +61,10 @@ int op_root(struct run *run, const struct plan_op *op)
 static int configure(const struct run *run, const struct plan_op *op, int fs)
 {
 	const uint32_t *list = plan_list(run->plan, op);
-	int result = 0;
+	/* the name that mount tables show */
+	int result = (int)SYS(fsconfig, fs, FSCONFIG_SET_STRING, "source", plan_text(run->plan, list[0]), 0);
 
-	if (op->fd >= 0)
+	if (op->fd >= 0 && result == 0)
 		result = (int)SYS(fsconfig, fs, FSCONFIG_SET_FD, "pidns", 0, op_slot(op));
 	for (uint32_t i = 1; i < op->n_list && result == 0; i += 2) {
 		const char *key = plan_text(run->plan, list[i]);

@@ -81,7 +81,10 @@ int report_console(const struct run *run, int master)
 int report_done(const struct run *run)
 {
 	struct plan_report *report = (struct plan_report *)(void *)((char *)run->plan + run->plan->report);
+	struct plan_time *times = (struct plan_time *)(void *)(report + 1);
 
+	/* the last operation ends elsewhere: only its beginning is known */
+	times[run->plan->current].start_us = (uint32_t)(now_us() - run->began_us);
 	report->kind = PLAN_REPORT_DONE;
 	report->op = run->plan->current;
 	report->began_us = run->began_us;
