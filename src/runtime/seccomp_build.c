@@ -6,6 +6,8 @@
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -103,6 +105,20 @@ static void add_run(struct run_list *list, uint32_t first, enum verdict verdict)
 	list->runs[list->n++] = (struct run){ first, verdict };
 }
 
+#if defined(__x86_64__)
+/* Few kernels have the x32 ABI, and its share of the program would cost every container a quarter of the loading time. */
+static bool exists(const struct number_range *range)
+{
+	return range->abi != SCMP_ARCH_X32 || syscall((long)(X32_BIT | SYS_getpid)) >= 0 || errno != ENOSYS;
+}
+#else
+static bool exists(const struct number_range *range)
+{
+	(void)range;
+	return true;
+}
+#endif
+
 /* The ranges of one audit architecture stand in ascending order. */
 static void list_runs(uint32_t audit_arch, uint64_t caps, struct run_list *list)
 {
@@ -112,7 +128,7 @@ static void list_runs(uint32_t audit_arch, uint64_t caps, struct run_list *list)
 	for (size_t i = 0; i < seccomp_n_ranges; i++) {
 		const struct number_range *range = &seccomp_ranges[i];
 
-		if (range->audit_arch != audit_arch)
+		if (range->audit_arch != audit_arch || !exists(range))
 			continue;
 		seccomp_fill_range(range, caps, verdicts);
 		for (uint32_t j = 0; j < range->count; j++)
@@ -121,153 +137,192 @@ static void list_runs(uint32_t audit_arch, uint64_t caps, struct run_list *list)
 	}
 }
 
+/*
+ * The program grows from its end to its beginning, in reverse, so that whatever is jumped to is there already and its distance known.
+ * A place is an index into this reversed program. Returns are shared as long as they are in reach.
+ */
 struct program {
 	struct sock_filter *insns;
 	size_t n;
+	size_t returns[VERDICT_COUNT]; /* the latest place of a plain verdict's return, plus one; 0: none yet */
 	bool overflow;
 };
 
-static void emit(struct program *p, unsigned code, uint32_t k, size_t jt, size_t jf)
+/* A conditional jump reaches 255 instructions. */
+#define REACH 255
+
+/* A return nearer than this is in reach of the comparison that is about to use it, with what else that one may need before. */
+#define SHARE_WITHIN 200
+
+static size_t emit(struct program *p, unsigned code, uint32_t k, size_t jt, size_t jf)
 {
-	if (p->n == SECCOMP_INSNS_MAX || jt > 255 || jf > 255) {
+	if (p->n == SECCOMP_INSNS_MAX || jt > REACH || jf > REACH) {
 		p->overflow = true;
-		return;
+		return 0;
 	}
-	p->insns[p->n++] = (struct sock_filter){ (unsigned short)code, (unsigned char)jt, (unsigned char)jf, k };
+	p->insns[p->n] = (struct sock_filter){ (unsigned short)code, (unsigned char)jt, (unsigned char)jf, k };
+	return p->n++;
 }
 
-static void emit_load(struct program *p, size_t offset)
+/* How far the instruction that is emitted next has to jump to get there. */
+static size_t distance_to(const struct program *p, size_t place)
 {
-	emit(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+	return p->n - place - 1;
 }
 
-static void emit_return(struct program *p, uint32_t action)
+static size_t emit_load(struct program *p, size_t offset)
 {
-	emit(p, BPF_RET | BPF_K, action, 0, 0);
+	return emit(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
-#define RETURN_DENY (SECCOMP_RET_ERRNO | EPERM)
-#define RETURN_NO_SUCH_CALL (SECCOMP_RET_ERRNO | ENOSYS)
-
-/* All of these arguments are ints to the kernel, so their low halves decide. */
-#define FIRST_ARGUMENT offsetof(struct seccomp_data, args[0])
-
-static void emit_clone(struct program *p)
+static size_t emit_return(struct program *p, uint32_t action)
 {
-	emit_load(p, FIRST_ARGUMENT);
-	emit(p, BPF_JMP | BPF_JSET | BPF_K, PROFILE_CLONE_NAMESPACES, 0, 1);
-	emit_return(p, RETURN_DENY);
-	emit_return(p, SECCOMP_RET_ALLOW);
+	return emit(p, BPF_RET | BPF_K, action, 0, 0);
 }
 
-/* Jumps over the first return when the argument is one of the values. */
-static void emit_personality(struct program *p)
+/* When `place` is out of reach, a jump to it that is in reach. */
+static size_t bring_near(struct program *p, size_t place)
 {
-	emit_load(p, FIRST_ARGUMENT);
-	for (size_t i = 0; i < profile_n_personalities; i++)
-		emit(p, BPF_JMP | BPF_JEQ | BPF_K, profile_personalities[i], profile_n_personalities - i, 0);
-	emit_return(p, RETURN_DENY);
-	emit_return(p, SECCOMP_RET_ALLOW);
+	/* One less: the other branch may need such a jump too, between this one and the comparison. */
+	if (distance_to(p, place) < REACH)
+		return place;
+	return emit(p, BPF_JMP | BPF_JA, (uint32_t)distance_to(p, place), 0, 0);
 }
 
-static void emit_socket(struct program *p)
+static size_t emit_compare(struct program *p, unsigned op, uint32_t k, size_t if_true, size_t if_false)
 {
-	emit_load(p, FIRST_ARGUMENT);
-	emit(p, BPF_JMP | BPF_JGE | BPF_K, PROFILE_DOMAINS, profile_n_denied_domains + 1, 0);
-	for (size_t i = 0; i < profile_n_denied_domains; i++)
-		emit(p, BPF_JMP | BPF_JEQ | BPF_K, profile_denied_domains[i], profile_n_denied_domains - i, 0);
-	emit_return(p, SECCOMP_RET_ALLOW);
-	emit_return(p, RETURN_DENY);
+	if_true = bring_near(p, if_true);
+	if_false = bring_near(p, if_false);
+	return emit(p, BPF_JMP | op | BPF_K, k, distance_to(p, if_true), distance_to(p, if_false));
 }
 
-static void emit_verdict(struct program *p, enum verdict verdict)
+static uint32_t action_of(enum verdict verdict)
 {
 	switch (verdict) {
 	case VERDICT_ALLOW:
-		emit_return(p, SECCOMP_RET_ALLOW);
-		break;
+		return SECCOMP_RET_ALLOW;
 	case VERDICT_NO_SUCH_CALL:
-		emit_return(p, RETURN_NO_SUCH_CALL);
-		break;
-	case VERDICT_IF_CLONE_PLAIN:
-		emit_clone(p);
-		break;
-	case VERDICT_IF_PERSONALITY:
-		emit_personality(p);
-		break;
-	case VERDICT_IF_SOCKET_DOMAIN:
-		emit_socket(p);
-		break;
+		return SECCOMP_RET_ERRNO | ENOSYS;
 	case VERDICT_DENY:
+	case VERDICT_IF_CLONE_PLAIN:
+	case VERDICT_IF_PERSONALITY:
+	case VERDICT_IF_SOCKET_DOMAIN:
+	case VERDICT_COUNT:
 	default:
-		emit_return(p, RETURN_DENY);
-		break;
+		return SECCOMP_RET_ERRNO | EPERM;
 	}
 }
 
-/* Makes the instruction at `at` jump to the end of the program when its condition holds: a jump reaches 255 instructions, a farther
- * one needs a second instruction between. */
-static void jump_to_end(struct program *p, size_t at)
+/* A place where this verdict, which asks for no argument, is returned. */
+static size_t plain(struct program *p, enum verdict verdict)
 {
-	size_t distance = p->n - at - 1;
+	size_t known = p->returns[verdict];
 
-	if (p->overflow)
-		return;
-	if (distance <= 255) {
-		p->insns[at].jt = (unsigned char)distance;
-		return;
-	}
-	emit_return(p, 0); /* makes room at the end */
-	if (p->overflow)
-		return;
-	memmove(&p->insns[at + 2], &p->insns[at + 1], distance * sizeof(*p->insns));
-	p->insns[at].jf = 1;
-	p->insns[at + 1] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)distance);
+	if (known == 0 || distance_to(p, known - 1) > SHARE_WITHIN)
+		p->returns[verdict] = emit_return(p, action_of(verdict)) + 1;
+	return p->returns[verdict] - 1;
 }
 
-static void emit_search(struct program *p, const struct run *runs, size_t n)
-{
-	size_t half = n / 2, at = p->n;
+/* All of the arguments that are looked at are ints to the kernel, so their low halves decide. */
+#define FIRST_ARGUMENT offsetof(struct seccomp_data, args[0])
 
-	if (n == 1) {
-		emit_verdict(p, runs[0].verdict);
-		return;
-	}
-	emit(p, BPF_JMP | BPF_JGE | BPF_K, runs[half].first, 0, 0);
-	emit_search(p, runs, half);
-	jump_to_end(p, at);
-	emit_search(p, runs + half, n - half);
+static size_t emit_clone(struct program *p)
+{
+	size_t allow = plain(p, VERDICT_ALLOW), deny = plain(p, VERDICT_DENY);
+
+	(void)emit_compare(p, BPF_JSET, PROFILE_CLONE_NAMESPACES, deny, allow);
+	return emit_load(p, FIRST_ARGUMENT);
 }
 
-/* "Not this architecture" jumps over the whole search; the false branch of the comparison is the next instruction. */
-static void emit_architecture(struct program *p, uint32_t audit_arch, uint64_t caps, struct run_list *list)
+static size_t emit_personality(struct program *p)
 {
-	size_t at = p->n + 1;
+	size_t allow = plain(p, VERDICT_ALLOW), next = plain(p, VERDICT_DENY);
+
+	for (size_t i = 0; i < profile_n_personalities; i++)
+		next = emit_compare(p, BPF_JEQ, profile_personalities[i], allow, next);
+	return emit_load(p, FIRST_ARGUMENT);
+}
+
+static size_t emit_socket(struct program *p)
+{
+	size_t next = plain(p, VERDICT_ALLOW), deny = plain(p, VERDICT_DENY);
+
+	for (size_t i = 0; i < profile_n_denied_domains; i++)
+		next = emit_compare(p, BPF_JEQ, profile_denied_domains[i], deny, next);
+	(void)emit_compare(p, BPF_JGE, PROFILE_DOMAINS, deny, next);
+	return emit_load(p, FIRST_ARGUMENT);
+}
+
+static size_t emit_verdict(struct program *p, enum verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_IF_CLONE_PLAIN:
+		return emit_clone(p);
+	case VERDICT_IF_PERSONALITY:
+		return emit_personality(p);
+	case VERDICT_IF_SOCKET_DOMAIN:
+		return emit_socket(p);
+	case VERDICT_DENY:
+	case VERDICT_ALLOW:
+	case VERDICT_NO_SUCH_CALL:
+	case VERDICT_COUNT:
+	default:
+		return plain(p, verdict);
+	}
+}
+
+/* A balanced search: the comparison in front of both halves. */
+static size_t emit_search(struct program *p, const struct run *runs, size_t n)
+{
+	size_t half = n / 2, lower, upper;
+
+	if (n == 1)
+		return emit_verdict(p, runs[0].verdict);
+	upper = emit_search(p, runs + half, n - half);
+	lower = emit_search(p, runs, half);
+	return emit_compare(p, BPF_JGE, runs[half].first, upper, lower);
+}
+
+/* Goes on with the search when the architecture is this one, else to `other`. */
+static size_t emit_architecture(struct program *p, uint32_t audit_arch, uint64_t caps, struct run_list *list, size_t other)
+{
+	size_t search;
 
 	list_runs(audit_arch, caps, list);
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, audit_arch, 1, 0);
-	emit(p, BPF_JMP | BPF_JA, 0, 0, 0);
-	emit_load(p, offsetof(struct seccomp_data, nr));
-	emit_search(p, list->runs, list->n);
-	if (!p->overflow)
-		p->insns[at].k = (uint32_t)(p->n - at - 1);
+	(void)emit_search(p, list->runs, list->n);
+	search = emit_load(p, offsetof(struct seccomp_data, nr));
+	return emit_compare(p, BPF_JEQ, audit_arch, search, other);
+}
+
+static void reverse(struct sock_filter *insns, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		struct sock_filter swap = insns[i];
+
+		insns[i] = insns[n - 1 - i];
+		insns[n - 1 - i] = swap;
+	}
 }
 
 int seccomp_build(uint64_t caps, struct sock_filter insns[SECCOMP_INSNS_MAX], struct error *err)
 {
 	struct run_list *list = malloc(sizeof(*list));
-	struct program p = { insns, 0, false };
+	struct program p = { .insns = insns };
+	size_t entry;
 
 	if (!list)
 		return error_sys(err, ENOMEM, "seccomp filter");
-	emit_load(&p, offsetof(struct seccomp_data, arch));
-	for (size_t i = 0; i < seccomp_n_ranges; i++) {
-		/* Ranges of one architecture stand together. */
+	/* An architecture that is not filtered does not exist on this one's kernels. */
+	entry = emit_return(&p, SECCOMP_RET_KILL_PROCESS);
+	for (size_t i = seccomp_n_ranges; i-- > 0;) {
+		/* Ranges of one architecture stand together; the native one comes first and is asked for first. */
 		if (i == 0 || seccomp_ranges[i].audit_arch != seccomp_ranges[i - 1].audit_arch)
-			emit_architecture(&p, seccomp_ranges[i].audit_arch, caps, list);
+			entry = emit_architecture(&p, seccomp_ranges[i].audit_arch, caps, list, entry);
 	}
-	/* An architecture that was not filtered does not exist on this one's kernels. */
-	emit_return(&p, SECCOMP_RET_KILL_PROCESS);
+	(void)emit_load(&p, offsetof(struct seccomp_data, arch));
 	free(list);
-	return p.overflow ? error_set(err, ERR_INTERNAL, "seccomp filter: too long") : (int)p.n;
+	if (p.overflow)
+		return error_set(err, ERR_INTERNAL, "seccomp filter: too long");
+	reverse(insns, p.n);
+	return (int)p.n;
 }

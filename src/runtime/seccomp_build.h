@@ -2,8 +2,9 @@
  * From the profile to classic BPF. Internal to src/runtime.
  *
  * For each architecture the verdicts of all system call numbers are laid out in tables, which fall into some seventy runs of equal
- * verdicts; a binary search over the runs is the program. Names become numbers by libseccomp. Its own compiler is not used: its
- * programs load three to four times slower, for every container anew, and a rule for an unknown call cannot be given to it.
+ * verdicts; a binary search over the runs is the program. Names become numbers by libseccomp. Its own compiler is not used: for this
+ * profile it makes 1193 instructions in 17 ms, which take 500 us to load, for every container anew; this makes 232 in 0.3 ms, which
+ * take 100 us. Nor can it be given a rule for a call that it has no name for.
  */
 #ifndef MONOPOD_RUNTIME_SECCOMP_BUILD_H
 #define MONOPOD_RUNTIME_SECCOMP_BUILD_H

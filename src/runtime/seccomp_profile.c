@@ -469,6 +469,8 @@ const struct profile_number profile_numbers[] = {
 	{ 0, "listxattrat", 465 },
 	{ 0, "removexattrat", 466 },
 	{ SCMP_ARCH_X86_64, "uretprobe", 335 },
+	{ SCMP_ARCH_X86, "recvmmsg", 337 },
+	{ SCMP_ARCH_X86, "sendmmsg", 345 },
 	{ SCMP_ARCH_X86, "socket", 359 },
 	{ SCMP_ARCH_X86, "socketpair", 360 },
 	{ SCMP_ARCH_X86, "bind", 361 },

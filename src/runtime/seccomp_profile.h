@@ -14,6 +14,7 @@ enum verdict {
 	VERDICT_IF_CLONE_PLAIN,   /* clone(2) without a flag that makes a namespace */
 	VERDICT_IF_PERSONALITY,   /* personality(2) with one of the harmless values */
 	VERDICT_IF_SOCKET_DOMAIN, /* socket(2) of a domain that is separated by network namespaces or harmless */
+	VERDICT_COUNT
 };
 
 /* Flags of clone(2) that make a namespace: CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET. */

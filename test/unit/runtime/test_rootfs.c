@@ -1,0 +1,478 @@
+#include "expect.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+
+#include "runtime/kernel.h"
+#include "runtime/rootfs_internal.h"
+
+/* Layers "l0" (topmost) to "l9", each with a file of its own name and with "who", upper and work directory "up" and "work". */
+#define LAYERS 10
+
+static char layer_paths[LAYERS][64];
+static const char *layers[LAYERS];
+
+static int make_layers(void **state)
+{
+	if (place_make(state) < 0)
+		return -1;
+	for (int i = 0; i < LAYERS; i++) {
+		char file[96];
+
+		(void)snprintf(layer_paths[i], sizeof(layer_paths[i]), "%s/l%d", ((struct place *)*state)->path, i);
+		layers[i] = layer_paths[i];
+		put_dir(layers[i]);
+		(void)snprintf(file, sizeof(file), "%s/l%d", layers[i], i);
+		put_file(file, "");
+		(void)snprintf(file, sizeof(file), "%s/who", layers[i]);
+		put_file(file, layers[i]);
+	}
+	put_dir(in_place(state, "up"));
+	put_dir(in_place(state, "work"));
+	return 0;
+}
+
+static struct overlay_spec writable(void **state, size_t n)
+{
+	return (struct overlay_spec){ layers, n, in_place(state, "up"), in_place(state, "work") };
+}
+
+static bool has(int mount, const char *name)
+{
+	return faccessat(mount, name, F_OK, 0) == 0;
+}
+
+static const char *content(int mount, const char *name)
+{
+	static char text[512];
+	_cleanup_fd_ int fd = openat(mount, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
+/* 0 or the errno of making a file there. */
+static int try_write(int mount, const char *name)
+{
+	_cleanup_fd_ int fd = openat(mount, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	return fd < 0 ? errno : 0;
+}
+
+static size_t count_mounts(void)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	size_t lines = 0;
+	int c;
+
+	assert_non_null(file);
+	while ((c = fgetc(file)) != EOF)
+		lines += c == '\n';
+	(void)fclose(file);
+	return lines;
+}
+
+static void check_writable(void **state, int mount, size_t n)
+{
+	char name[8];
+
+	for (size_t i = 0; i < LAYERS; i++) {
+		(void)snprintf(name, sizeof(name), "l%zu", i);
+		assert_int_equal(has(mount, name), i < n);
+	}
+	assert_string_equal(content(mount, "who"), layers[0]);
+	assert_int_equal(try_write(mount, "new"), 0);
+	assert_int_equal(access(in_place(state, "up/new"), F_OK), 0);
+	assert_int_equal(unlinkat(mount, "l0", 0), 0);
+	assert_false(has(mount, "l0"));
+	assert_int_equal(access(in_place(state, "l0/l0"), F_OK), 0);
+}
+
+static void each_way_makes_the_same_overlay(void **state)
+{
+	static const enum overlay_way ways[] = { OVERLAY_BY_LAYER, OVERLAY_BY_LIST, OVERLAY_BY_MOUNT };
+
+	skip_unless(geteuid() == 0, "not root");
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		struct overlay_spec spec = writable(state, 3);
+		size_t before = count_mounts();
+		int mount;
+
+		if (ways[i] == OVERLAY_BY_LAYER && !overlay_takes_layers())
+			continue;
+		mount = expect_ok(overlay_open_by(ways[i], &spec, &err));
+		assert_int_equal(count_mounts(), before);
+		check_writable(state, mount, 3);
+		(void)close(mount);
+		expect_ok(io_remove_tree(AT_FDCWD, spec.upper_dir, &err));
+		expect_ok(io_remove_tree(AT_FDCWD, spec.work_dir, &err));
+		put_dir(spec.upper_dir);
+		put_dir(spec.work_dir);
+	}
+}
+
+static void overlay_of_one_and_of_many(void **state)
+{
+	static const size_t counts[] = { 1, 2, LAYERS };
+
+	skip_unless(geteuid() == 0, "not root");
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		struct overlay_spec spec = writable(state, counts[i]);
+		int mount = expect_ok(overlay_open(&spec, &err));
+
+		assert_string_equal(content(mount, "who"), layers[0]);
+		assert_int_equal(has(mount, "l9"), counts[i] == LAYERS);
+		(void)close(mount);
+	}
+}
+
+static void without_an_upper_it_is_read_only(void **state)
+{
+	static const size_t counts[] = { 1, 2, LAYERS };
+
+	(void)state;
+	skip_unless(geteuid() == 0, "not root");
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		struct overlay_spec spec = { layers, counts[i], NULL, NULL };
+		int mount = expect_ok(overlay_open(&spec, &err));
+
+		assert_string_equal(content(mount, "who"), layers[0]);
+		assert_int_equal(try_write(mount, "new"), EROFS);
+		(void)close(mount);
+	}
+	for (int way = OVERLAY_BY_LIST; way <= OVERLAY_BY_MOUNT; way++) {
+		struct overlay_spec spec = { layers, 2, NULL, NULL };
+		int mount = expect_ok(overlay_open_by((enum overlay_way)way, &spec, &err));
+
+		assert_int_equal(try_write(mount, "new"), EROFS);
+		(void)close(mount);
+	}
+}
+
+static const char *below(const char *dir, const char *name)
+{
+	static char path[600];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+/* The bytes that overlay's own option syntax would split or unquote, and more than an fsconfig value holds. */
+static void awkward_paths(void **state)
+{
+	static const char *const awkward[] = {
+		"a:b",
+		"a,b",
+		"a\\b",
+		"a b",
+		"a\\:b",
+		"a%b",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"aaaaaaaaaa"
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"aaaaaaaaaa",
+	};
+
+	skip_unless(geteuid() == 0, "not root");
+	for (size_t i = 0; i < ARRAY_SIZE(awkward); i++) {
+		char lower[512], upper[512], work[512];
+		const char *two[] = { lower, layers[1] };
+		struct overlay_spec spec = { two, 2, upper, work };
+
+		(void)snprintf(lower, sizeof(lower), "%s", in_place(state, awkward[i]));
+		(void)snprintf(upper, sizeof(upper), "%s/u%s", ((struct place *)*state)->path, awkward[i] + 1);
+		(void)snprintf(work, sizeof(work), "%s/w%s", ((struct place *)*state)->path, awkward[i] + 1);
+		put_dir(lower);
+		put_dir(upper);
+		put_dir(work);
+		for (int way = overlay_takes_layers() ? OVERLAY_BY_LAYER : OVERLAY_BY_LIST; way <= OVERLAY_BY_MOUNT; way++) {
+			int mount = expect_ok(overlay_open_by((enum overlay_way)way, &spec, &err));
+
+			assert_true(has(mount, "l1"));
+			assert_int_equal(try_write(mount, "new"), 0);
+			(void)close(mount);
+			assert_int_equal(unlink(below(upper, "new")), 0);
+		}
+	}
+}
+
+static void many_layers(void **state)
+{
+	static char paths[200][96];
+	const char *many[200];
+	struct overlay_spec spec = { many, 200, in_place(state, "up"), in_place(state, "work") };
+
+	skip_unless(geteuid() == 0, "not root");
+	for (size_t i = 0; i < 200; i++) {
+		(void)snprintf(paths[i], sizeof(paths[i]), "%s/a-rather-long-name-of-a-layer/%zu", ((struct place *)*state)->path,
+			       i);
+		put_dir(paths[i]);
+		many[i] = paths[i];
+	}
+	put_file(in_place(state, "a-rather-long-name-of-a-layer/199/deepest"), "x");
+	for (int way = overlay_takes_layers() ? OVERLAY_BY_LAYER : OVERLAY_BY_MOUNT; way <= OVERLAY_BY_MOUNT; way += 2) {
+		int mount = expect_ok(overlay_open_by((enum overlay_way)way, &spec, &err));
+
+		assert_true(has(mount, "deepest"));
+		(void)close(mount);
+	}
+	expect_error(overlay_open_by(OVERLAY_BY_LIST, &spec, &err), ERR_EXHAUSTED, "layers");
+}
+
+static void overlays_that_cannot_be(void **state)
+{
+	const char *missing[] = { "/nonexistent/kern", layers[0] };
+	struct overlay_spec spec = writable(state, 1);
+
+	skip_unless(geteuid() == 0, "not root");
+	expect_error(overlay_open(&(struct overlay_spec){ missing, 2, NULL, NULL }, &err), ERR_NOT_FOUND, "/nonexistent/kern");
+	expect_error(overlay_open(&(struct overlay_spec){ missing, 1, NULL, NULL }, &err), ERR_NOT_FOUND, "/nonexistent/kern");
+	expect_error(overlay_open(&(struct overlay_spec){ layers, 0, NULL, NULL }, &err), ERR_INVALID, "layers");
+	expect_error(overlay_open(&(struct overlay_spec){ layers, 501, NULL, NULL }, &err), ERR_INVALID, "501");
+	spec.work_dir = NULL;
+	expect_error(overlay_open(&spec, &err), ERR_INVALID, "together");
+	spec = writable(state, 1);
+	spec.upper_dir = "/nonexistent/kern-up";
+	expect_error(overlay_open(&spec, &err), ERR_NOT_FOUND, "kern-up");
+	for (int way = OVERLAY_BY_LIST; way <= OVERLAY_BY_MOUNT; way++)
+		expect_error(overlay_open_by((enum overlay_way)way, &spec, &err), ERR_NOT_FOUND, "");
+}
+
+static int open_volume(const char *path, bool readonly, enum propagation propagation, bool *ret_is_file)
+{
+	struct volume_spec spec = { .host_path = path, .readonly = readonly, .propagation = propagation };
+
+	return expect_ok(volume_open(&spec, ret_is_file, &err));
+}
+
+static void a_directory_and_a_file(void **state)
+{
+	bool is_file = true;
+	int fd;
+
+	skip_unless(geteuid() == 0, "not root");
+	fd = open_volume(layers[0], false, PROPAGATION_PRIVATE, &is_file);
+	assert_false(is_file);
+	assert_int_equal(try_write(fd, "new"), 0);
+	(void)close(fd);
+	fd = open_volume(layers[0], true, PROPAGATION_PRIVATE, &is_file);
+	assert_true(has(fd, "new"));
+	assert_int_equal(try_write(fd, "other"), EROFS);
+	(void)close(fd);
+	fd = open_volume(in_place(state, "l0/who"), true, PROPAGATION_PRIVATE, &is_file);
+	assert_true(is_file);
+	(void)close(fd);
+}
+
+static void links_in_host_paths_are_followed(void **state)
+{
+	bool is_file;
+	int fd;
+
+	skip_unless(geteuid() == 0, "not root");
+	assert_int_equal(symlink("l3", in_place(state, "link")), 0);
+	fd = open_volume(in_place(state, "link"), false, PROPAGATION_PRIVATE, &is_file);
+	assert_true(has(fd, "l3"));
+	(void)close(fd);
+}
+
+static void missing_directories_are_made_on_demand(void **state)
+{
+	struct volume_spec spec = { .host_path = in_place(state, "a/b/c"), .create_missing_dir = true };
+	struct stat st;
+	bool is_file;
+	int fd;
+
+	skip_unless(geteuid() == 0, "not root");
+	fd = expect_ok(volume_open(&spec, &is_file, &err));
+	assert_false(is_file);
+	assert_int_equal(stat(spec.host_path, &st), 0);
+	assert_true(S_ISDIR(st.st_mode));
+	(void)close(fd);
+	spec.host_path = in_place(state, "a/x");
+	spec.create_missing_dir = false;
+	expect_error(volume_open(&spec, &is_file, &err), ERR_NOT_FOUND, "a/x");
+	assert_int_not_equal(access(spec.host_path, F_OK), 0);
+}
+
+static void volumes_that_are_refused(void **state)
+{
+	static char endless[5000];
+	bool is_file;
+
+	(void)state;
+	endless[0] = '/';
+	memset(endless + 1, 'a', sizeof(endless) - 2);
+	expect_error(volume_open(&(struct volume_spec){ .host_path = "relative" }, &is_file, &err), ERR_INVALID, "absolute");
+	expect_error(volume_open(&(struct volume_spec){ .host_path = "" }, &is_file, &err), ERR_INVALID, "absolute");
+	expect_error(volume_open(&(struct volume_spec){ .host_path = NULL }, &is_file, &err), ERR_INVALID, "absolute");
+	expect_error(volume_open(&(struct volume_spec){ .host_path = endless }, &is_file, &err), ERR_INVALID, "longer");
+	expect_error(volume_open(&(struct volume_spec){ .host_path = "/tmp", .recursive_readonly = true }, &is_file, &err),
+		     ERR_INVALID, "recursive");
+	expect_error(volume_open(&(struct volume_spec){ .host_path = "/tmp",
+							.readonly = true,
+							.recursive_readonly = true,
+							.propagation = PROPAGATION_HOST_TO_CONTAINER },
+				 &is_file, &err),
+		     ERR_INVALID, "private");
+}
+
+/* The rest mounts things on the host's side, so it runs in a child with a mount namespace of its own. */
+static int in_own_namespace(void **state, int (*body)(void **state))
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+			_exit(99);
+		_exit(body(state));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* A tmpfs on l0 with another one on l0/sub, `flags` being the propagation of both. */
+static int mount_nested(void **state, unsigned long flags)
+{
+	if (mount("kern", layers[0], "tmpfs", 0, NULL) < 0 || mount(NULL, layers[0], NULL, flags, NULL) < 0)
+		return -1;
+	put_dir(in_place(state, "l0/sub"));
+	put_dir(in_place(state, "l0/later"));
+	return mount("kern", in_place(state, "l0/sub"), "tmpfs", 0, NULL);
+}
+
+static int try_volume(const struct volume_spec *spec)
+{
+	struct error err = ERROR_INIT;
+	bool is_file;
+	int fd = volume_open(spec, &is_file, &err);
+
+	if (fd < 0)
+		print_error("%s\n", err.text);
+	return fd;
+}
+
+/* Read-only reaches the top mount alone, or all of them. */
+static int readonly_body(void **state)
+{
+	struct volume_spec spec = { .host_path = layers[0], .readonly = true };
+	int fd;
+
+	if (mount_nested(state, MS_PRIVATE) < 0)
+		return 1;
+	fd = try_volume(&spec);
+	if (fd < 0 || try_write(fd, "x") != EROFS || try_write(fd, "sub/x") != 0)
+		return 2;
+	spec.recursive_readonly = true;
+	fd = try_volume(&spec);
+	if (fd < 0 || try_write(fd, "x") != EROFS || try_write(fd, "sub/y") != EROFS)
+		return 3;
+	/* The host's own mount is as it was. */
+	return try_write(AT_FDCWD, in_place(state, "l0/sub/z")) != 0 ? 4 : 0;
+}
+
+static void readonly_and_recursively_readonly(void **state)
+{
+	skip_unless(geteuid() == 0, "not root");
+	assert_int_equal(in_own_namespace(state, readonly_body), 0);
+}
+
+static bool is_mount_of(const char *path, const char *other)
+{
+	struct statx here, there;
+
+	return statx(AT_FDCWD, path, 0, STATX_MNT_ID, &here) == 0 && statx(AT_FDCWD, other, 0, STATX_MNT_ID, &there) == 0 &&
+	       here.stx_mnt_id != there.stx_mnt_id;
+}
+
+static int attach(int fd, const char *path)
+{
+	return (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+/* What is mounted later on one side, and whether the other side sees it. */
+static int propagate(void **state, enum propagation propagation, bool *ret_host_to_container, bool *ret_container_to_host)
+{
+	struct volume_spec spec = { .host_path = layers[0], .propagation = propagation };
+	int fd = try_volume(&spec);
+
+	put_dir(in_place(state, "container"));
+	if (fd < 0 || attach(fd, in_place(state, "container")) < 0)
+		return -1;
+	if (mount("kern", in_place(state, "l0/later"), "tmpfs", 0, NULL) < 0)
+		return -1;
+	*ret_host_to_container = is_mount_of(in_place(state, "container/later"), in_place(state, "container"));
+	if (umount2(in_place(state, "l0/later"), 0) < 0 || mount("kern", in_place(state, "container/later"), "tmpfs", 0, NULL) < 0)
+		return -1;
+	*ret_container_to_host = is_mount_of(in_place(state, "l0/later"), layers[0]);
+	return 0;
+}
+
+static int private_body(void **state)
+{
+	bool in = true, out = true;
+
+	return mount_nested(state, MS_SHARED) < 0 || propagate(state, PROPAGATION_PRIVATE, &in, &out) < 0 || in || out;
+}
+
+static int host_to_container_body(void **state)
+{
+	bool in = false, out = true;
+
+	return mount_nested(state, MS_SHARED) < 0 || propagate(state, PROPAGATION_HOST_TO_CONTAINER, &in, &out) < 0 || !in || out;
+}
+
+static int bidirectional_body(void **state)
+{
+	bool in = false, out = false;
+
+	return mount_nested(state, MS_SHARED) < 0 || propagate(state, PROPAGATION_BIDIRECTIONAL, &in, &out) < 0 || !in || !out;
+}
+
+static int not_shared_body(void **state)
+{
+	struct volume_spec spec = { .host_path = in_place(state, "l0"), .propagation = PROPAGATION_BIDIRECTIONAL };
+	struct error err = ERROR_INIT;
+	bool is_file;
+
+	if (mount_nested(state, MS_PRIVATE) < 0)
+		return 1;
+	return volume_open(&spec, &is_file, &err) >= 0 || err.code != ERR_INVALID || !strstr(err.text, "shared");
+}
+
+static void propagation(void **state)
+{
+	skip_unless(geteuid() == 0, "not root");
+	assert_int_equal(in_own_namespace(state, private_body), 0);
+	assert_int_equal(in_own_namespace(state, host_to_container_body), 0);
+	assert_int_equal(in_own_namespace(state, bidirectional_body), 0);
+	assert_int_equal(in_own_namespace(state, not_shared_body), 0);
+}
+
+#define with_layers(test) cmocka_unit_test_setup_teardown(test, make_layers, place_remove)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		with_layers(each_way_makes_the_same_overlay),
+		with_layers(overlay_of_one_and_of_many),
+		with_layers(without_an_upper_it_is_read_only),
+		with_layers(awkward_paths),
+		with_layers(many_layers),
+		with_layers(overlays_that_cannot_be),
+		with_layers(a_directory_and_a_file),
+		with_layers(links_in_host_paths_are_followed),
+		with_layers(missing_directories_are_made_on_demand),
+		with_layers(volumes_that_are_refused),
+		with_layers(readonly_and_recursively_readonly),
+		with_layers(propagation),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
