@@ -68,6 +68,9 @@ static bool applies(const struct profile_set *set, uint64_t caps)
 
 void seccomp_fill_range(const struct number_range *range, uint64_t caps, unsigned char verdicts[SECCOMP_RANGE_MAX])
 {
+	char name[PROFILE_NAME_SIZE];
+	const char *rest;
+
 	for (uint32_t i = 0; i < SECCOMP_RANGE_MAX; i++) {
 		/* x32 shares the ordinary numbers and goes on at 512. */
 		bool gap = range->count > ORDINARY && i >= ORDINARY && i < 512;
@@ -77,8 +80,9 @@ void seccomp_fill_range(const struct number_range *range, uint64_t caps, unsigne
 	for (size_t i = 0; i < profile_n_sets; i++) {
 		if (!applies(&profile_sets[i], caps))
 			continue;
-		for (const char *const *name = profile_sets[i].names; *name; name++)
-			set_by_name(range, *name, profile_sets[i].verdict, verdicts);
+		rest = profile_sets[i].names;
+		while (profile_next_name(&rest, name))
+			set_by_name(range, name, profile_sets[i].verdict, verdicts);
 	}
 }
 

@@ -6,409 +6,100 @@
 
 #include <linux/capability.h>
 #include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
 
 #define CAP(name) (UINT64_C(1) << (CAP_##name))
 
-static const char *const files[] = { "access",
-				     "chdir",
-				     "chmod",
-				     "chown",
-				     "chown32",
-				     "close",
-				     "close_range",
-				     "copy_file_range",
-				     "creat",
-				     "dup",
-				     "dup2",
-				     "dup3",
-				     "faccessat",
-				     "faccessat2",
-				     "fadvise64",
-				     "fadvise64_64",
-				     "fallocate",
-				     "fanotify_mark",
-				     "fchdir",
-				     "fchmod",
-				     "fchmodat",
-				     "fchmodat2",
-				     "fchown",
-				     "fchown32",
-				     "fchownat",
-				     "fcntl",
-				     "fcntl64",
-				     "fdatasync",
-				     "flock",
-				     "fstat",
-				     "fstat64",
-				     "fstatat64",
-				     "fstatfs",
-				     "fstatfs64",
-				     "fsync",
-				     "ftruncate",
-				     "ftruncate64",
-				     "futimesat",
-				     "getcwd",
-				     "getdents",
-				     "getdents64",
-				     "inotify_add_watch",
-				     "inotify_init",
-				     "inotify_init1",
-				     "inotify_rm_watch",
-				     "ioctl",
-				     "lchown",
-				     "lchown32",
-				     "link",
-				     "linkat",
-				     "listmount",
-				     "_llseek",
-				     "lseek",
-				     "lstat",
-				     "lstat64",
-				     "mkdir",
-				     "mkdirat",
-				     "mknod",
-				     "mknodat",
-				     "name_to_handle_at",
-				     "newfstatat",
-				     "open",
-				     "openat",
-				     "openat2",
-				     "pread64",
-				     "preadv",
-				     "preadv2",
-				     "pwrite64",
-				     "pwritev",
-				     "pwritev2",
-				     "read",
-				     "readahead",
-				     "readlink",
-				     "readlinkat",
-				     "readv",
-				     "rename",
-				     "renameat",
-				     "renameat2",
-				     "rmdir",
-				     "sendfile",
-				     "sendfile64",
-				     "splice",
-				     "stat",
-				     "stat64",
-				     "statfs",
-				     "statfs64",
-				     "statmount",
-				     "statx",
-				     "symlink",
-				     "symlinkat",
-				     "sync",
-				     "sync_file_range",
-				     "syncfs",
-				     "tee",
-				     "truncate",
-				     "truncate64",
-				     "umask",
-				     "unlink",
-				     "unlinkat",
-				     "utime",
-				     "utimensat",
-				     "utimensat_time64",
-				     "utimes",
-				     "vmsplice",
-				     "write",
-				     "writev",
-				     NULL };
+static const char files[] =
+	"access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 "
+	"fadvise64 fadvise64_64 fallocate fanotify_mark fchdir fchmod fchmodat fchmodat2 fchown fchown32 fchownat "
+	"fcntl fcntl64 fdatasync flock fstat fstat64 fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat "
+	"getcwd getdents getdents64 inotify_add_watch inotify_init inotify_init1 inotify_rm_watch ioctl lchown "
+	"lchown32 link linkat listmount _llseek lseek lstat lstat64 mkdir mkdirat mknod mknodat name_to_handle_at "
+	"newfstatat open openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink "
+	"readlinkat readv rename renameat renameat2 rmdir sendfile sendfile64 splice stat stat64 statfs statfs64 "
+	"statmount statx symlink symlinkat sync sync_file_range syncfs tee truncate truncate64 umask unlink unlinkat "
+	"utime utimensat utimensat_time64 utimes vmsplice write writev";
 
-static const char *const attributes[] = { "fgetxattr",    "flistxattr", "fremovexattr", "fsetxattr",     "getxattr",
-					  "getxattrat",   "lgetxattr",  "listxattr",    "listxattrat",   "llistxattr",
-					  "lremovexattr", "lsetxattr",  "removexattr",  "removexattrat", "setxattr",
-					  "setxattrat",   NULL };
+static const char attributes[] =
+	"fgetxattr flistxattr fremovexattr fsetxattr getxattr getxattrat lgetxattr listxattr listxattrat llistxattr "
+	"lremovexattr lsetxattr removexattr removexattrat setxattr setxattrat";
 
-static const char *const memory[] = { "brk",
-				      "cachestat",
-				      "madvise",
-				      "map_shadow_stack",
-				      "membarrier",
-				      "memfd_create",
-				      "memfd_secret",
-				      "mincore",
-				      "mlock",
-				      "mlock2",
-				      "mlockall",
-				      "mmap",
-				      "mmap2",
-				      "mprotect",
-				      "mremap",
-				      "mseal",
-				      "msync",
-				      "munlock",
-				      "munlockall",
-				      "munmap",
-				      "pkey_alloc",
-				      "pkey_free",
-				      "pkey_mprotect",
-				      "process_mrelease",
-				      "remap_file_pages",
-				      NULL };
+static const char memory[] =
+	"brk cachestat madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mlock mlock2 mlockall "
+	"mmap mmap2 mprotect mremap mseal msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect "
+	"process_mrelease remap_file_pages";
 
-static const char *const processes[] = { "capget",
-					 "capset",
-					 "execve",
-					 "execveat",
-					 "exit",
-					 "exit_group",
-					 "fork",
-					 "getcpu",
-					 "getegid",
-					 "getegid32",
-					 "geteuid",
-					 "geteuid32",
-					 "getgid",
-					 "getgid32",
-					 "getgroups",
-					 "getgroups32",
-					 "getpgid",
-					 "getpgrp",
-					 "getpid",
-					 "getppid",
-					 "getpriority",
-					 "getresgid",
-					 "getresgid32",
-					 "getresuid",
-					 "getresuid32",
-					 "getrlimit",
-					 "getrusage",
-					 "getsid",
-					 "get_thread_area",
-					 "gettid",
-					 "getuid",
-					 "getuid32",
-					 "ioprio_get",
-					 "ioprio_set",
-					 "landlock_add_rule",
-					 "landlock_create_ruleset",
-					 "landlock_restrict_self",
-					 "pidfd_open",
-					 "pidfd_send_signal",
-					 "prctl",
-					 "prlimit64",
-					 "process_vm_readv",
-					 "process_vm_writev",
-					 "ptrace",
-					 "rseq",
-					 "sched_getaffinity",
-					 "sched_getattr",
-					 "sched_getparam",
-					 "sched_get_priority_max",
-					 "sched_get_priority_min",
-					 "sched_getscheduler",
-					 "sched_rr_get_interval",
-					 "sched_rr_get_interval_time64",
-					 "sched_setaffinity",
-					 "sched_setattr",
-					 "sched_setparam",
-					 "sched_setscheduler",
-					 "sched_yield",
-					 "seccomp",
-					 "setfsgid",
-					 "setfsgid32",
-					 "setfsuid",
-					 "setfsuid32",
-					 "setgid",
-					 "setgid32",
-					 "setgroups",
-					 "setgroups32",
-					 "setpgid",
-					 "setpriority",
-					 "setregid",
-					 "setregid32",
-					 "setresgid",
-					 "setresgid32",
-					 "setresuid",
-					 "setresuid32",
-					 "setreuid",
-					 "setreuid32",
-					 "setrlimit",
-					 "setsid",
-					 "set_thread_area",
-					 "set_tid_address",
-					 "setuid",
-					 "setuid32",
-					 "sysinfo",
-					 "times",
-					 "ugetrlimit",
-					 "uname",
-					 "uretprobe",
-					 "vfork",
-					 "wait4",
-					 "waitid",
-					 "waitpid",
-					 NULL };
+static const char processes[] =
+	"capget capset execve execveat exit exit_group fork getcpu getegid getegid32 geteuid geteuid32 getgid getgid32 "
+	"getgroups getgroups32 getpgid getpgrp getpid getppid getpriority getresgid getresgid32 getresuid getresuid32 "
+	"getrlimit getrusage getsid get_thread_area gettid getuid getuid32 ioprio_get ioprio_set landlock_add_rule "
+	"landlock_create_ruleset landlock_restrict_self pidfd_open pidfd_send_signal prctl prlimit64 process_vm_readv "
+	"process_vm_writev ptrace rseq sched_getaffinity sched_getattr sched_getparam sched_get_priority_max "
+	"sched_get_priority_min sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 "
+	"sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp setfsgid setfsgid32 "
+	"setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setpgid setpriority setregid setregid32 setresgid "
+	"setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit setsid set_thread_area set_tid_address setuid "
+	"setuid32 sysinfo times ugetrlimit uname uretprobe vfork wait4 waitid waitpid";
 
-static const char *const signals_and_waiting[] = { "alarm",
-						   "epoll_create",
-						   "epoll_create1",
-						   "epoll_ctl",
-						   "epoll_ctl_old",
-						   "epoll_pwait",
-						   "epoll_pwait2",
-						   "epoll_wait",
-						   "epoll_wait_old",
-						   "eventfd",
-						   "eventfd2",
-						   "kill",
-						   "_newselect",
-						   "pause",
-						   "pipe",
-						   "pipe2",
-						   "poll",
-						   "ppoll",
-						   "ppoll_time64",
-						   "pselect6",
-						   "pselect6_time64",
-						   "restart_syscall",
-						   "rt_sigaction",
-						   "rt_sigpending",
-						   "rt_sigprocmask",
-						   "rt_sigqueueinfo",
-						   "rt_sigreturn",
-						   "rt_sigsuspend",
-						   "rt_sigtimedwait",
-						   "rt_sigtimedwait_time64",
-						   "rt_tgsigqueueinfo",
-						   "select",
-						   "sigaltstack",
-						   "signalfd",
-						   "signalfd4",
-						   "sigprocmask",
-						   "sigreturn",
-						   "tgkill",
-						   "tkill",
-						   NULL };
+static const char signals_and_waiting[] =
+	"alarm epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old "
+	"eventfd eventfd2 kill _newselect pause pipe pipe2 poll ppoll ppoll_time64 pselect6 pselect6_time64 "
+	"restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend "
+	"rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo select sigaltstack signalfd signalfd4 sigprocmask "
+	"sigreturn tgkill tkill";
 
-static const char *const clocks[] = { "adjtimex",
-				      "clock_adjtime",
-				      "clock_adjtime64",
-				      "clock_getres",
-				      "clock_getres_time64",
-				      "clock_gettime",
-				      "clock_gettime64",
-				      "clock_nanosleep",
-				      "clock_nanosleep_time64",
-				      "getitimer",
-				      "gettimeofday",
-				      "nanosleep",
-				      "setitimer",
-				      "time",
-				      "timer_create",
-				      "timer_delete",
-				      "timerfd_create",
-				      "timerfd_gettime",
-				      "timerfd_gettime64",
-				      "timerfd_settime",
-				      "timerfd_settime64",
-				      "timer_getoverrun",
-				      "timer_gettime",
-				      "timer_gettime64",
-				      "timer_settime",
-				      "timer_settime64",
-				      NULL };
+static const char clocks[] =
+	"adjtimex clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64 "
+	"clock_nanosleep clock_nanosleep_time64 getitimer gettimeofday nanosleep setitimer time timer_create "
+	"timer_delete timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 "
+	"timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64";
 
-static const char *const ipc[] = { "futex",
-				   "futex_requeue",
-				   "futex_time64",
-				   "futex_wait",
-				   "futex_waitv",
-				   "futex_wake",
-				   "get_robust_list",
-				   "ipc",
-				   "mq_getsetattr",
-				   "mq_notify",
-				   "mq_open",
-				   "mq_timedreceive",
-				   "mq_timedreceive_time64",
-				   "mq_timedsend",
-				   "mq_timedsend_time64",
-				   "mq_unlink",
-				   "msgctl",
-				   "msgget",
-				   "msgrcv",
-				   "msgsnd",
-				   "semctl",
-				   "semget",
-				   "semop",
-				   "semtimedop",
-				   "semtimedop_time64",
-				   "set_robust_list",
-				   "shmat",
-				   "shmctl",
-				   "shmdt",
-				   "shmget",
-				   NULL };
+static const char ipc[] =
+	"futex futex_requeue futex_time64 futex_wait futex_waitv futex_wake get_robust_list ipc mq_getsetattr "
+	"mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl "
+	"msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 set_robust_list shmat shmctl shmdt "
+	"shmget";
 
-static const char *const network[] = { "accept",     "accept4",    "bind",       "connect",  "getpeername", "getsockname",
-				       "getsockopt", "listen",     "recv",       "recvfrom", "recvmmsg",    "recvmmsg_time64",
-				       "recvmsg",    "send",       "sendmmsg",   "sendmsg",  "sendto",      "setsockopt",
-				       "shutdown",   "socketcall", "socketpair", NULL };
+static const char network[] =
+	"accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmmsg_time64 "
+	"recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair";
 
-static const char *const asynchronous_io[] = {
-	"io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_pgetevents_time64", "io_setup", "io_submit", NULL
-};
+static const char asynchronous_io[] = "io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit";
 
-static const char *const random_numbers[] = { "getrandom", NULL };
+static const char random_numbers[] = "getrandom";
 
 /* Each name exists on its own architectures only. */
-static const char *const architecture[] = { "arch_prctl",          "modify_ldt",       "arm_fadvise64_64",
-					    "arm_sync_file_range", "sync_file_range2", "breakpoint",
-					    "cacheflush",          "set_tls",          NULL };
+static const char architecture[] =
+	"arch_prctl modify_ldt arm_fadvise64_64 arm_sync_file_range sync_file_range2 breakpoint cacheflush set_tls";
 
-static const char *const clone_call[] = { "clone", NULL };
-static const char *const clone3_call[] = { "clone3", NULL };
-static const char *const personality_call[] = { "personality", NULL };
-static const char *const socket_call[] = { "socket", NULL };
+static const char clone_call[] = "clone";
+static const char clone3_call[] = "clone3";
+static const char personality_call[] = "personality";
+static const char socket_call[] = "socket";
 
-static const char *const with_sys_admin[] = { "bpf",
-					      "clone",
-					      "clone3",
-					      "fanotify_init",
-					      "fsconfig",
-					      "fsmount",
-					      "fsopen",
-					      "fspick",
-					      "lookup_dcookie",
-					      "lsm_get_self_attr",
-					      "lsm_list_modules",
-					      "lsm_set_self_attr",
-					      "mount",
-					      "mount_setattr",
-					      "move_mount",
-					      "open_tree",
-					      "perf_event_open",
-					      "quotactl",
-					      "quotactl_fd",
-					      "setdomainname",
-					      "sethostname",
-					      "setns",
-					      "syslog",
-					      "umount",
-					      "umount2",
-					      "unshare",
-					      NULL };
+static const char with_sys_admin[] =
+	"bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr "
+	"lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree perf_event_open quotactl "
+	"quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare";
 
-static const char *const with_dac_read_search[] = { "open_by_handle_at", NULL };
-static const char *const with_sys_boot[] = { "reboot", NULL };
-static const char *const with_sys_chroot[] = { "chroot", NULL };
-static const char *const with_sys_module[] = { "delete_module", "init_module", "finit_module", NULL };
-static const char *const with_sys_pacct[] = { "acct", NULL };
-static const char *const with_sys_ptrace[] = { "kcmp", "pidfd_getfd", "process_madvise", NULL };
-static const char *const with_sys_rawio[] = { "iopl", "ioperm", NULL };
-static const char *const with_sys_time[] = { "settimeofday", "stime", "clock_settime", "clock_settime64", NULL };
-static const char *const with_sys_tty_config[] = { "vhangup", NULL };
-static const char *const with_sys_nice[] = { "get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node", NULL };
-static const char *const with_syslog[] = { "syslog", NULL };
-static const char *const with_bpf[] = { "bpf", NULL };
-static const char *const with_perfmon[] = { "perf_event_open", NULL };
+static const char with_dac_read_search[] = "open_by_handle_at";
+static const char with_sys_boot[] = "reboot";
+static const char with_sys_chroot[] = "chroot";
+static const char with_sys_module[] = "delete_module init_module finit_module";
+static const char with_sys_pacct[] = "acct";
+static const char with_sys_ptrace[] = "kcmp pidfd_getfd process_madvise";
+static const char with_sys_rawio[] = "iopl ioperm";
+static const char with_sys_time[] = "settimeofday stime clock_settime clock_settime64";
+static const char with_sys_tty_config[] = "vhangup";
+static const char with_sys_nice[] = "get_mempolicy mbind set_mempolicy set_mempolicy_home_node";
+static const char with_syslog[] = "syslog";
+static const char with_bpf[] = "bpf";
+static const char with_perfmon[] = "perf_event_open";
 
 const struct profile_set profile_sets[] = {
 	{ 0, 0, VERDICT_ALLOW, files },
@@ -506,4 +197,14 @@ uint64_t profile_relevant_caps(void)
 	for (size_t i = 0; i < profile_n_sets; i++)
 		set |= profile_sets[i].with_caps | profile_sets[i].without_caps;
 	return set;
+}
+
+bool profile_next_name(const char **rest, char name[PROFILE_NAME_SIZE])
+{
+	const char *start = *rest + strspn(*rest, " ");
+	size_t len = strcspn(start, " ");
+
+	(void)snprintf(name, PROFILE_NAME_SIZE, "%.*s", (int)len, start);
+	*rest = start + len;
+	return len > 0;
 }

@@ -37,8 +37,14 @@ struct profile_set {
 	uint64_t with_caps;    /* 0: always */
 	uint64_t without_caps; /* not when it holds one of these */
 	enum verdict verdict;
-	const char *const *names; /* NULL-terminated; those an architecture does not have are skipped */
+	const char *names; /* with blanks between; those that an architecture does not have are skipped */
 };
+
+/* The longest name and its NUL fit with room to spare. */
+#define PROFILE_NAME_SIZE 40
+
+/* Copies the next name out of a list; false at its end. */
+bool profile_next_name(const char **rest, char name[PROFILE_NAME_SIZE]);
 
 /* A later set wins over an earlier one, so that a capability can lift a condition. */
 extern const struct profile_set profile_sets[];

@@ -119,7 +119,9 @@ static void add_rules(scmp_filter_ctx ctx, enum verdict verdict, int nr)
 static size_t build_reference(uint32_t abi, uint64_t caps)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	char name[PROFILE_NAME_SIZE];
 	FILE *file = tmpfile();
+	const char *rest;
 	size_t n;
 
 	assert_non_null(ctx);
@@ -133,8 +135,9 @@ static size_t build_reference(uint32_t abi, uint64_t caps)
 
 		if ((set->with_caps && !(set->with_caps & caps)) || (set->without_caps & caps))
 			continue;
-		for (const char *const *name = set->names; *name; name++) {
-			int nr = seccomp_syscall_resolve_name(*name);
+		rest = set->names;
+		while (profile_next_name(&rest, name)) {
+			int nr = seccomp_syscall_resolve_name(name);
 
 			if (nr != __NR_SCMP_ERROR)
 				add_rules(ctx, set->verdict, nr);
