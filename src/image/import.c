@@ -78,11 +78,12 @@ static void blob_path(const char *digest, char path[sizeof("blobs/sha256/") + DI
 	(void)snprintf(path, sizeof("blobs/sha256/") + DIGEST_HEX_LEN, "blobs/sha256/%s", digest_hex(digest));
 }
 
-static int get_part(struct blob_source *source, const struct descriptor *what, struct buffer *b, char content_type[128],
-		    struct error *err)
+static int get_part(struct blob_source *source, enum blob_kind kind, const struct descriptor *what, struct buffer *b,
+		    char content_type[128], struct error *err)
 {
 	char path[sizeof("blobs/sha256/") + DIGEST_HEX_LEN];
 
+	(void)kind; /* an archive keeps all blobs in one place */
 	content_type[0] = '\0';
 	blob_path(what->digest, path);
 	return read_part(source_of(source)->rootfd, path, b, err);

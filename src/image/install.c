@@ -53,32 +53,31 @@ static int keep(struct kept_blob *blob, const struct descriptor *promised, struc
 	return blob->data ? 0 : error_set(err, ERR_INVALID, "%s is empty", digest);
 }
 
-static int get_blob(struct install *in, const struct descriptor *what, size_t max, struct kept_blob *ret_blob,
+static int check_size(const struct descriptor *what, size_t max, struct error *err)
+{
+	if (what->size_bytes > max)
+		return error_set(err, ERR_EXHAUSTED, "%s of %llu bytes is over the limit of %zu", what->digest,
+				 (unsigned long long)what->size_bytes, max);
+	return 0;
+}
+
+/* From the store when it has it: the digest says that it is the same. The first manifest is always asked for, since that is
+ * where a registry says whether the caller may have the image at all. */
+static int get_blob(struct install *in, enum blob_kind kind, const struct descriptor *what, bool ask, struct kept_blob *ret_blob,
 		    char content_type[128], struct error *err)
 {
+	size_t max = kind == BLOB_CONFIG ? CONFIG_MAX_BYTES : MANIFEST_MAX_BYTES;
 	_cleanup_buffer_ struct buffer b = BUFFER_INIT(max);
 	struct error ignored;
 
 	content_type[0] = '\0';
-	if (what->size_bytes > max)
-		return error_set(err, ERR_EXHAUSTED, "%s of %llu bytes is over the limit of %zu", what->digest,
-				 (unsigned long long)what->size_bytes, max);
-	if (blob_read(in->store, what->digest, max, &b, &ignored) < 0) {
+	if (check_size(what, max, err) < 0)
+		return -1;
+	if (ask || blob_read(in->store, what->digest, max, &b, &ignored) < 0) {
 		buffer_clear(&b);
-		if (in->source->get(in->source, what, &b, content_type, err) < 0)
+		if (in->source->get(in->source, kind, what, &b, content_type, err) < 0)
 			return -1;
 	}
-	return keep(ret_blob, what, &b, err);
-}
-
-static int get_root(struct install *in, const struct descriptor *what, struct kept_blob *ret_blob, char content_type[128],
-		    struct error *err)
-{
-	_cleanup_buffer_ struct buffer b = BUFFER_INIT(MANIFEST_MAX_BYTES);
-
-	content_type[0] = '\0';
-	if (in->source->get(in->source, what, &b, content_type, err) < 0)
-		return -1;
 	return keep(ret_blob, what, &b, err);
 }
 
@@ -101,7 +100,7 @@ static int resolve_config(struct install *in, struct error *err)
 {
 	char content_type[128];
 
-	if (get_blob(in, &in->manifest.config, CONFIG_MAX_BYTES, &in->config_text, content_type, err) < 0)
+	if (get_blob(in, BLOB_CONFIG, &in->manifest.config, false, &in->config_text, content_type, err) < 0)
 		return error_prefix(err, "configuration");
 	memcpy(in->id, in->config_text.digest, sizeof(in->id));
 	in->size_bytes = in->config_text.len;
@@ -140,13 +139,10 @@ int install_resolve(struct install *in, const struct descriptor *root, struct er
 
 	while (more) {
 		size_t i = in->n_manifests;
-		int result;
 
 		if (i == INSTALL_MAX_HOPS)
 			return error_set(err, ERR_INVALID, "more than %d indexes point to each other", INSTALL_MAX_HOPS - 1);
-		result = i == 0 ? get_root(in, &next, &in->manifests[i], content_type, err)
-				: get_blob(in, &next, MANIFEST_MAX_BYTES, &in->manifests[i], content_type, err);
-		if (result < 0)
+		if (get_blob(in, BLOB_MANIFEST, &next, i == 0, &in->manifests[i], content_type, err) < 0)
 			return error_prefix(err, "manifest");
 		in->n_manifests++;
 		if (read_manifest(in, i, content_type, &next, &more, err) < 0)

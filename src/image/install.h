@@ -21,11 +21,14 @@
 
 typedef int (*blob_sink)(void *arg, const void *data, size_t len, struct error *err);
 
+/* A registry keeps the two in different places. */
+enum blob_kind { BLOB_MANIFEST, BLOB_CONFIG };
+
 /* Where bytes come from. Neither function has to verify digests: the caller does. */
 struct blob_source {
 	/* A whole manifest or configuration of at most `b->max` bytes. `content_type` gets what the source says, or "". */
-	int (*get)(struct blob_source *source, const struct descriptor *what, struct buffer *b, char content_type[128],
-		   struct error *err);
+	int (*get)(struct blob_source *source, enum blob_kind kind, const struct descriptor *what, struct buffer *b,
+		   char content_type[128], struct error *err);
 	/* Layer `index` of the manifest, in pieces; called by several threads at once. Gives up when *stop becomes true. */
 	int (*fetch)(struct blob_source *source, const struct descriptor *what, size_t index, const atomic_bool *stop,
 		     blob_sink sink, void *sink_arg, struct error *err);
