@@ -1,0 +1,356 @@
+/*
+ *     options, configuration ─► own the directories ─► loop ─► node (adopts what runs) ─► server ─► READY=1 ─► loop_run()
+ *
+ * SIGTERM or SIGINT: the server stops listening and lets calls end, then the node lets its operations end, then the loop stops. Containers
+ * go on running. A second signal ends the daemon at once, which is as safe as SIGKILL.
+ */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/config.h"
+#include "base/error.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cri/server.h"
+#include "loop/loop.h"
+#include "task/node.h"
+
+struct daemon {
+	struct config config;
+	struct loop loop;
+	struct node *node;
+	struct server *server;
+	int root_lock, state_lock;
+	bool is_stopping;
+};
+
+/* ---- command line ---- */
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "set", required_argument, NULL, 's' },
+	{ "log-level", required_argument, NULL, 'l' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static int set_option(struct config *config, const char *assignment, struct error *err)
+{
+	const char *equals = strchr(assignment, '=');
+	_cleanup_free_
+	char *name = NULL;
+
+	if (!equals)
+		return error_set(err, ERR_INVALID, "--set %s: must be SECTION.KEY=VALUE", assignment);
+	name = strndup(assignment, (size_t)(equals - assignment));
+	if (!name)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	return config_set(config, name, equals + 1, err);
+}
+
+static int apply(struct config *config, int option, struct error *err)
+{
+	switch (option) {
+	case 'c':
+		return 0;
+	case 's':
+		return set_option(config, optarg, err);
+	case 'l':
+		return config_set(config, "server.log_level", optarg, err);
+	default:
+		return error_set(err, ERR_INVALID,
+				 "usage: monopod serve [--config FILE] [--set SECTION.KEY=VALUE]... [--log-level LEVEL]");
+	}
+}
+
+/* The file first, whatever its place on the command line: the other options are meant to be stronger. */
+static int read_files(struct config *config, int argc, char **argv, struct error *err)
+{
+	int option;
+
+	optind = 2;
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (option == 'c' && config_read(config, optarg, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_options(struct config *config, int argc, char **argv, struct error *err)
+{
+	int option;
+
+	if (config_init(config, err) < 0 || read_files(config, argc, argv, err) < 0)
+		return -1;
+	optind = 2;
+	opterr = 1;
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (apply(config, option, err) < 0)
+			return -1;
+	}
+	if (optind < argc)
+		return error_set(err, ERR_INVALID, "serve takes no argument: %s", argv[optind]);
+	return 0;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 2; i < argc; i++) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	}
+	return false;
+}
+
+/* ---- the process ---- */
+
+static void ignore_signal(int signo)
+{
+	(void)signo;
+}
+
+/* A handler, not SIG_IGN: exec resets the one and keeps the other, and containers want their SIGPIPE. */
+static void survive_closed_pipes(void)
+{
+	struct sigaction action = { .sa_handler = ignore_signal, .sa_flags = SA_RESTART };
+
+	(void)sigaction(SIGPIPE, &action, NULL);
+}
+
+/* A few descriptors per container and one per client: the soft limit of a login shell (1024) is a small node. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warn("serve", "raise the limit of open files: %s", strerrordesc_np(errno));
+}
+
+/* Nobody but root may look into us or trace us, and no core file holds registry credentials. The leak check of the address sanitizer
+ * traces its own process. */
+static void forbid_tracing(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+static int become_daemon(const struct config *config, struct error *err)
+{
+	int level = log_parse_level(config->log_level);
+
+	if (geteuid() != 0)
+		return error_set(err, ERR_DENIED, "must run as root: it makes namespaces, mounts and cgroups");
+	log_set_level(level < 0 ? LOG_LEVEL_INFO : (enum log_level)level);
+	(void)umask(0077);
+	survive_closed_pipes();
+	raise_descriptor_limit();
+	forbid_tracing();
+	return 0;
+}
+
+/* ---- directories ---- */
+
+static int check_private(int fd, const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, errno, "look at %s", path);
+	if (st.st_uid != 0)
+		return error_set(err, ERR_DENIED, "%s belongs to user %u: must be root's", path, (unsigned)st.st_uid);
+	if ((st.st_mode & 0077) != 0)
+		return error_set(err, ERR_DENIED, "%s has mode %04o, open to others: must be 0700", path,
+				 (unsigned)(st.st_mode & 07777));
+	return 0;
+}
+
+/* Ours alone: of root, closed to others, and of one daemon at a time. *ret_lock holds it until the process ends. */
+static int own_directory(const char *path, int *ret_lock, struct error *err)
+{
+	_cleanup_fd_ int dir = -1;
+	_cleanup_fd_ int lock = -1;
+
+	if (io_make_dirs(path, 0700, err) < 0)
+		return -1;
+	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_sys(err, errno, "open %s", path);
+	if (check_private(dir, path, err) < 0)
+		return -1;
+	lock = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (lock < 0)
+		return error_sys(err, errno, "open %s/lock", path);
+	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+		return error_sys(err, errno, "%s is in use by another daemon", path);
+	*ret_lock = steal_fd(&lock);
+	return 0;
+}
+
+static int make_socket_folder(const char *path, struct error *err)
+{
+	_cleanup_free_
+	char *copy = strdup(path);
+
+	if (!copy)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	return io_make_dirs(dirname(copy), 0755, err);
+}
+
+static int own_directories(struct daemon *daemon, struct error *err)
+{
+	if (own_directory(daemon->config.root_dir, &daemon->root_lock, err) < 0)
+		return -1;
+	if (strcmp(daemon->config.root_dir, daemon->config.state_dir) != 0 &&
+	    own_directory(daemon->config.state_dir, &daemon->state_lock, err) < 0)
+		return -1;
+	return make_socket_folder(daemon->config.socket, err);
+}
+
+/* ---- systemd ---- */
+
+/* sd_notify(3): one datagram to the address in NOTIFY_SOCKET, where '@' stands for an abstract socket's NUL. */
+static void notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t len = path ? strlen(path) : 0;
+	_cleanup_fd_ int fd = -1;
+
+	if (len < 2 || len >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, len);
+	if (path[0] == '@')
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		log_warn("serve", "notify %s: %s", path, strerrordesc_np(errno));
+}
+
+/* What systemd told us is not for containers or their hooks. */
+static void forget_environment(void)
+{
+	static const char *const names[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		(void)unsetenv(names[i]);
+}
+
+/* ---- life and end ---- */
+
+static void on_node_closed(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	loop_stop(&daemon->loop);
+}
+
+static void on_server_closed(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	node_close(daemon->node, on_node_closed, daemon);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct daemon *daemon = arg;
+
+	if (signo == SIGHUP) {
+		log_info("serve", "SIGHUP: nothing to reload");
+		return;
+	}
+	if (daemon->is_stopping || !daemon->server) {
+		log_warn("serve", "second signal %d: ending at once", signo);
+		_exit(128 + signo);
+	}
+	log_info("serve", "signal %d: ending; containers go on running", signo);
+	daemon->is_stopping = true;
+	notify("STOPPING=1");
+	server_close(daemon->server, on_server_closed, daemon);
+}
+
+static int serve(struct daemon *daemon, struct error *err)
+{
+	if (node_open(&daemon->loop, &daemon->config, &daemon->node, err) < 0)
+		return -1;
+	if (server_open(&daemon->loop, &daemon->config, daemon->node, &daemon->server, err) < 0) {
+		on_server_closed(daemon);
+		loop_run(&daemon->loop);
+		return -1;
+	}
+	forget_environment();
+	log_info("serve", "monopod %s serves on %s", MONOPOD_VERSION, daemon->config.socket);
+	notify("READY=1");
+	loop_run(&daemon->loop);
+	return 0;
+}
+
+/* The server's budget is counted down by the last answers, so it goes after the node. */
+static void release(struct daemon *daemon)
+{
+	if (daemon->node)
+		node_free(daemon->node);
+	loop_release(&daemon->loop);
+	server_free(daemon->server);
+	close_fd(&daemon->state_lock);
+	close_fd(&daemon->root_lock);
+}
+
+static int run(struct daemon *daemon, struct error *err)
+{
+	int result;
+
+	if (own_directories(daemon, err) < 0)
+		return -1;
+	if (loop_init(&daemon->loop, on_signal, daemon, err) < 0)
+		return -1;
+	result = serve(daemon, err);
+	release(daemon);
+	return result;
+}
+
+static int report(const struct error *err, int code)
+{
+	(void)fprintf(stderr, "monopod serve: %s\n", err->text);
+	return code;
+}
+
+int serve_main(int argc, char **argv)
+{
+	struct daemon daemon = { .root_lock = -1, .state_lock = -1 };
+	struct error err = ERROR_INIT;
+	int code = CLI_EXIT_OK;
+
+	if (asks_for_help(argc, argv))
+		return cli_main(argc, argv);
+	if (read_options(&daemon.config, argc, argv, &err) < 0)
+		code = report(&err, CLI_EXIT_USAGE);
+	else if (become_daemon(&daemon.config, &err) < 0 || run(&daemon, &err) < 0)
+		code = report(&err, CLI_EXIT_FAILURE);
+	config_release(&daemon.config);
+	return code;
+}
