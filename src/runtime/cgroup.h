@@ -77,8 +77,12 @@ const char *cgroup_path(const struct cgroup *cgroup);
  * zero hugepage limit (kubelets send one always); a value that is wrong in itself, or that the kernel refuses, ERR_INVALID. */
 int cgroup_apply(struct cgroup *cgroup, const struct resources *resources, struct error *err);
 
-/* SIGKILLs every process in the group and below (cgroup.kill on version 2; on version 1 alone for at most 200 ms, until it is empty).
- * Returns how many it saw; 0 for a group that is not there. */
+/*
+ * SIGKILLs every process in the group and below (cgroup.kill on version 2; on version 1 alone for at most 200 ms, until it is empty).
+ * Returns how many it saw; 0 for a group that is not there. A group that was killed is good for removal only: since Linux 6.12 a child
+ * that is cloned into it later from outside gets the SIGKILL too (seen on 6.18; the kernel compares the counter of kills of the
+ * parent's group with that of the child's).
+ */
 int cgroup_kill(struct cgroup_roots *roots, const char *path, struct error *err);
 
 /* Removes the group and its children where they are empty. A missing one is success; one still in use ERR_STATE (try again), after a

@@ -154,10 +154,12 @@ static int access_bits(const char *access)
 	return bits;
 }
 
-static void emit_rule(struct program *p, const struct device_rule *rule)
+/* False when the rule fits everything: nothing may follow it then, since the verifier refuses what cannot be reached. */
+static bool emit_rule(struct program *p, const struct device_rule *rule)
 {
 	int bits = access_bits(rule->access);
 	size_t first = p->n;
+	bool conditional;
 
 	if (rule->type != 'a')
 		emit(p, BPF_JMP | BPF_JNE | BPF_K, REG_TYPE, 0, 0, rule->type == 'c' ? BPF_DEVCG_DEV_CHAR : BPF_DEVCG_DEV_BLOCK);
@@ -171,11 +173,13 @@ static void emit_rule(struct program *p, const struct device_rule *rule)
 		emit(p, BPF_JMP | BPF_JNE | BPF_K, REG_MAJOR, 0, 0, rule->major);
 	if (rule->minor >= 0)
 		emit(p, BPF_JMP | BPF_JNE | BPF_K, REG_MINOR, 0, 0, rule->minor);
+	conditional = p->n > first;
 	emit_return(p, 1);
 	for (size_t i = first; i < p->n; i++) {
 		if (BPF_CLASS(p->insns[i].code) == BPF_JMP && BPF_OP(p->insns[i].code) == BPF_JNE)
 			p->insns[i].off = (short)(p->n - i - 1);
 	}
+	return conditional;
 }
 
 size_t device_program(const struct device_rule *const lists[], const size_t counts[], size_t n_lists,
@@ -185,8 +189,10 @@ size_t device_program(const struct device_rule *const lists[], const size_t coun
 
 	emit_head(&p);
 	for (size_t i = 0; i < n_lists; i++) {
-		for (size_t j = 0; j < counts[i]; j++)
-			emit_rule(&p, &lists[i][j]);
+		for (size_t j = 0; j < counts[i]; j++) {
+			if (!emit_rule(&p, &lists[i][j]))
+				return p.n;
+		}
 	}
 	emit_return(&p, 0);
 	return p.n;
