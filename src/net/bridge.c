@@ -268,7 +268,7 @@ static void bridge_describe(struct net_engine *engine, FILE *out)
 	struct bridge *br = container_of(engine, struct bridge, engine);
 	char gateway[IPV4_TEXT_SIZE];
 
-	ipv4_format(gateway, br->host.gateway);
+	ipv4_format(gateway, br->host.gateway.address);
 	(void)fprintf(out, "bridge %s, gateway %s/%u, %zu of %zu addresses in use, %zu host ports, nftables table ip %s\n",
 		      br->host.name, gateway, br->host.range.length, ipam_used(br->ipam), ipam_size(br->ipam), br->ports.n,
 		      br->nft.table);
@@ -300,7 +300,7 @@ static int parse_config(struct bridge *br, const struct net_bridge_config *confi
 	if (host_bridge_parse(&br->host, config->bridge, config->mtu, err) < 0 ||
 	    ipv4_prefix_parse("pod_cidr", config->pod_cidr, &br->host.range, err) < 0)
 		return -1;
-	br->host.gateway = br->host.range.base + 1;
+	br->host.gateway.address = br->host.range.base + 1;
 	br->nft.bridge = br->host.name;
 	br->nft.range = br->host.range;
 	(void)snprintf(br->nft.table, sizeof(br->nft.table), "monopod-%s", br->host.name);

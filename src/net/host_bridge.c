@@ -98,7 +98,7 @@ static int check_address(int link, uint32_t address, uint8_t prefix_length, void
 /* A bridge of ours has our address, or none when we died between making it and giving it one. */
 static int check_bridge(const struct host_bridge *hb, struct netlink *nl, const struct link_info *info, struct error *err)
 {
-	struct address_search search = { .index = info->index, .wanted = hb->gateway, .length = hb->range.length };
+	struct address_search search = { .index = info->index, .wanted = hb->gateway.address, .length = hb->range.length };
 	char address[IPV4_TEXT_SIZE];
 
 	if (strcmp(info->kind, "bridge") != 0)
@@ -107,7 +107,7 @@ static int check_bridge(const struct host_bridge *hb, struct netlink *nl, const 
 		return -1;
 	if (search.has_wanted || !search.has_other)
 		return 0;
-	ipv4_format(address, hb->gateway);
+	ipv4_format(address, hb->gateway.address);
 	return error_set(err, ERR_EXISTS, "bridge %s exists with another address than %s/%u", hb->name, address, hb->range.length);
 }
 
@@ -150,7 +150,7 @@ static int allow_forwarding(struct error *err)
 
 static int create_bridge(const struct host_bridge *hb, struct netlink *nl, int *ret_index, struct error *err)
 {
-	struct bridge_spec spec = { .name = hb->name, .address = hb->gateway, .mtu = hb->mtu };
+	struct bridge_spec spec = { .name = hb->name, .address = hb->gateway.address, .mtu = hb->mtu };
 
 	if (link_create_bridge(nl, &spec, err) < 0)
 		return -1;
@@ -159,7 +159,7 @@ static int create_bridge(const struct host_bridge *hb, struct netlink *nl, int *
 
 static int make_bridge(struct host_bridge *hb, struct netlink *nl, struct error *err)
 {
-	struct ipv4_link link = { .name = hb->name, .address = hb->gateway, .prefix_length = hb->range.length };
+	struct ipv4_link link = { .name = hb->name, .address = hb->gateway.address, .prefix_length = hb->range.length };
 
 	if (find_bridge(hb, nl, &link.index, err) < 0 || check_overlap(nl, &hb->range, link.index, err) < 0)
 		return -1;
@@ -178,11 +178,12 @@ int host_bridge_ensure(struct host_bridge *hb, struct netlink *nl, struct error 
 	struct error missing = ERROR_INIT;
 	struct link_info info;
 
-	if (hb->index != 0 && link_find_index(nl, hb->index, &info, &missing) == 0 && !strcmp(info.name, hb->name))
-		return 0;
-	hb->index = 0;
-	if (make_bridge(hb, nl, err) < 0)
-		return error_prefix(err, "set up bridge %s", hb->name);
+	if (hb->index == 0 || link_find_index(nl, hb->index, &info, &missing) < 0 || strcmp(info.name, hb->name) != 0) {
+		hb->index = 0;
+		if (make_bridge(hb, nl, err) < 0 || link_find_index(nl, hb->index, &info, err) < 0)
+			return error_prefix(err, "set up bridge %s", hb->name);
+	}
+	memcpy(hb->gateway.mac, info.mac, sizeof(hb->gateway.mac));
 	return 0;
 }
 

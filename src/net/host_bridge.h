@@ -8,15 +8,16 @@
 
 #include "base/error.h"
 #include "net/ipv4.h"
+#include "net/link.h"
 #include "net/netlink.h"
 
 struct host_bridge {
 	char name[IFNAMSIZ];
 	struct ipv4_prefix range;
-	uint32_t gateway;
+	struct gateway gateway;
 	uint32_t configured_mtu; /* 0: auto */
 
-	/* Set by host_bridge_ensure(). */
+	/* Set by host_bridge_ensure(), and the gateway's MAC too. */
 	int index;
 	uint32_t mtu;
 };

@@ -174,39 +174,35 @@ static void put_hairpin(struct nlmsghdr *m)
 }
 
 /* The pod's MAC is behind this port and stays there: no other pod can draw its frames by sending with the same MAC. */
-static void add_forwarding_entry(struct nl_batch *b, int port, uint32_t address)
+static void add_forwarding_entry(struct nl_batch *b, int port, const unsigned char mac[MAC_SIZE])
 {
 	struct nlmsghdr *m = nl_batch_add(b, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, "add forwarding entry");
-	unsigned char mac[MAC_SIZE];
 	struct ndmsg *body;
 
 	if (!m)
 		return;
-	ipv4_mac(mac, address);
 	body = mnl_nlmsg_put_extra_header(m, sizeof(*body));
 	body->ndm_family = AF_BRIDGE;
 	body->ndm_ifindex = port;
 	body->ndm_state = NUD_NOARP;
 	body->ndm_flags = NTF_MASTER | NTF_STICKY;
-	mnl_attr_put(m, NDA_LLADDR, sizeof(mac), mac);
+	mnl_attr_put(m, NDA_LLADDR, MAC_SIZE, mac);
 }
 
 /* A hint that the kernel drops or corrects by its usual rules, as it does with what it learned itself. */
-static void add_neighbour(struct nl_batch *b, int index, uint32_t address)
+static void add_neighbour(struct nl_batch *b, int index, uint32_t address, const unsigned char mac[MAC_SIZE])
 {
 	struct nlmsghdr *m = nl_batch_add(b, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, "add neighbour");
-	unsigned char mac[MAC_SIZE];
 	struct ndmsg *body;
 
 	if (!m)
 		return;
-	ipv4_mac(mac, address);
 	body = mnl_nlmsg_put_extra_header(m, sizeof(*body));
 	body->ndm_family = AF_INET;
 	body->ndm_ifindex = index;
 	body->ndm_state = NUD_STALE;
 	mnl_attr_put_u32(m, NDA_DST, htonl(address));
-	mnl_attr_put(m, NDA_LLADDR, sizeof(mac), mac);
+	mnl_attr_put(m, NDA_LLADDR, MAC_SIZE, mac);
 	/* The neighbour table is full. */
 	nl_batch_tolerate(b, ENOBUFS);
 }
@@ -227,13 +223,15 @@ int link_start_port(struct netlink *nl, const struct port_spec *spec, struct err
 {
 	_cleanup_nl_batch_ struct nl_batch b = NL_BATCH_INIT;
 	int index = (int)if_nametoindex(spec->name);
+	unsigned char mac[MAC_SIZE];
 
 	if (index == 0)
 		return error_sys(err, errno, "find %s", spec->name);
+	ipv4_mac(mac, spec->address);
 	add_no_ipv6(&b, spec->name);
 	add_port_settings(&b, spec);
-	add_forwarding_entry(&b, index, spec->address);
-	add_neighbour(&b, spec->bridge, spec->address);
+	add_forwarding_entry(&b, index, mac);
+	add_neighbour(&b, spec->bridge, spec->address, mac);
 	return nl_batch_run(nl, &b, err);
 }
 
@@ -274,15 +272,15 @@ static void add_default_route(struct nl_batch *b, int index, uint32_t gateway)
 	nl_batch_tolerate(b, EEXIST);
 }
 
-int link_configure_pod(struct netlink *nl, const struct ipv4_link *link, uint32_t gateway, struct error *err)
+int link_configure_pod(struct netlink *nl, const struct ipv4_link *link, const struct gateway *gateway, struct error *err)
 {
 	_cleanup_nl_batch_ struct nl_batch b = NL_BATCH_INIT;
 
 	add_up(&b, "lo");
 	add_address(&b, RTM_NEWADDR, link->index, link->address, link->prefix_length);
 	add_up(&b, link->name);
-	add_default_route(&b, link->index, gateway);
-	add_neighbour(&b, link->index, gateway);
+	add_default_route(&b, link->index, gateway->address);
+	add_neighbour(&b, link->index, gateway->address, gateway->mac);
 	return nl_batch_run(nl, &b, err);
 }
 

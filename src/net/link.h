@@ -21,6 +21,7 @@ struct link_info {
 	int master; /* 0: none */
 	int peer;   /* IFLA_LINK: of a veth end, the index of the other end in its own namespace */
 	uint32_t mtu;
+	unsigned char mac[MAC_SIZE];
 	char name[IFNAMSIZ];
 	char kind[16]; /* "bridge", "veth", ...; empty for hardware */
 	char alias[LINK_ALIAS_SIZE];
@@ -89,8 +90,13 @@ int link_delete(struct netlink *nl, int index, struct error *err);
 
 int link_set_up(struct netlink *nl, const char *name, struct error *err);
 
+struct gateway {
+	uint32_t address;
+	unsigned char mac[MAC_SIZE];
+};
+
 /* For a socket in the pod's namespace: lo and the link up, address and default route set; what is there already is fine. */
-int link_configure_pod(struct netlink *nl, const struct ipv4_link *link, uint32_t gateway, struct error *err);
+int link_configure_pod(struct netlink *nl, const struct ipv4_link *link, const struct gateway *gateway, struct error *err);
 
 /* Success when the address is gone already. */
 int link_remove_address(struct netlink *nl, const struct ipv4_link *link, struct error *err);

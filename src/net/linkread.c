@@ -46,6 +46,10 @@ static void parse_link(const struct nlmsghdr *m, struct link_info *ret_info)
 		case IFLA_MTU:
 			ret_info->mtu = mnl_attr_get_u32(attr);
 			break;
+		case IFLA_ADDRESS:
+			if (mnl_attr_get_payload_len(attr) == sizeof(ret_info->mac))
+				memcpy(ret_info->mac, mnl_attr_get_payload(attr), sizeof(ret_info->mac));
+			break;
 		case IFLA_LINKINFO:
 			parse_info(attr, ret_info);
 			break;

@@ -168,7 +168,7 @@ int pod_link_delete(const struct pod_link *link, struct netlink *nl, struct erro
 
 struct configuration {
 	struct ipv4_link link;
-	uint32_t gateway;
+	const struct gateway *gateway;
 };
 
 static int configure(void *arg, struct error *err)
@@ -191,7 +191,7 @@ int pod_link_configure(const struct pod_link *link, const struct host_bridge *hb
 {
 	struct configuration c = {
 		.link = { .name = POD_LINK_NAME, .address = link->address, .prefix_length = hb->range.length },
-		.gateway = hb->gateway,
+		.gateway = &hb->gateway,
 	};
 
 	if (netns_call(link->netns, configure, &c, err) < 0)

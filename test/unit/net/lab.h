@@ -241,15 +241,20 @@ static inline bool lab_ping(int netns, const char *address, int timeout_ms)
 }
 
 /* A second machine: a namespace with the given address on a wire to the host, which has the first address. */
+struct lab_outside {
+	struct ipv4_link link;
+	struct gateway gateway;
+};
+
 static inline int lab_configure_outside(void *arg, struct error *err)
 {
 	_cleanup_netlink_ struct netlink *nl = NULL;
-	struct ipv4_link *link = arg;
+	struct lab_outside *o = arg;
 
-	link->index = (int)if_nametoindex(link->name);
+	o->link.index = (int)if_nametoindex(o->link.name);
 	if (netlink_open(NETLINK_ROUTE, &nl, err) < 0)
 		return -1;
-	return link_configure_pod(nl, link, 0xc0000201 /* 192.0.2.1 */, err);
+	return link_configure_pod(nl, &o->link, &o->gateway, err);
 }
 
 #define LAB_WIRE "wire0"
@@ -264,11 +269,15 @@ static inline int lab_outside(uint32_t mtu)
 		.name = LAB_WIRE, .peer_name = "eth0", .peer_netns = netns, .peer_address = 0xc0000202, .mtu = mtu
 	};
 	struct ipv4_link host = { .name = LAB_WIRE, .address = 0xc0000201, .prefix_length = 24 };
-	struct ipv4_link outside = { .name = "eth0", .address = 0xc0000202, .prefix_length = 24 };
+	struct lab_outside outside = { .link = { .name = "eth0", .address = 0xc0000202, .prefix_length = 24 },
+				       .gateway = { .address = 0xc0000201 } };
+	struct link_info wire;
 
 	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
 	assert_ok(link_create_veth(nl, &spec, &err));
-	host.index = (int)if_nametoindex(LAB_WIRE);
+	assert_ok(link_find(nl, LAB_WIRE, &wire, &err));
+	host.index = wire.index;
+	memcpy(outside.gateway.mac, wire.mac, sizeof(wire.mac));
 	assert_ok(link_bring_up(nl, &host, &err));
 	assert_ok(netns_call(netns, lab_configure_outside, &outside, &err));
 	assert_ok(link_settle(LAB_WIRE, &err));

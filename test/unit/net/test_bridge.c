@@ -127,6 +127,7 @@ static void test_mtu_and_mac(void **state)
 {
 	struct lab *lab = *state;
 	_cleanup_netlink_ struct netlink *nl = NULL;
+	struct gateway peer = { .address = 0xc0000202, .mac = { 0x02, 0x6d, 192, 0, 2, 2 } };
 	struct ipv4_link wire = { .name = LAB_WIRE, .address = 0xc0000201, .prefix_length = 24 };
 	_cleanup_fd_ int host = lab_self();
 	int outside = lab_outside(1400);
@@ -135,7 +136,7 @@ static void test_mtu_and_mac(void **state)
 
 	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
 	wire.index = (int)if_nametoindex(LAB_WIRE);
-	assert_ok(link_configure_pod(nl, &wire, 0xc0000202, &err)); /* the host's default route, over the wire */
+	assert_ok(link_configure_pod(nl, &wire, &peer, &err)); /* the host's default route, over the wire */
 	lab_pod_add(lab->engine, &pod, "pod");
 	eth0 = look_at(pod.netns, "eth0");
 	assert_int_equal(eth0.info.mtu, 1400);
