@@ -176,6 +176,8 @@ int tree_open_existing_parent(const struct tree *tree, const char *path, const c
 
 	split(path, parent, ret_name);
 	fd = open_beneath(tree->rootfd, parent);
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+		return error_set(err, ERR_INVALID, "'%.200s' is not a directory of this archive", parent);
 	return fd < 0 ? error_sys(err, errno, "open the directory of '%.200s'", path) : fd;
 }
 
