@@ -51,15 +51,20 @@ static void lay_fork(struct plan_build *build, int cgroup_fd, uint64_t flags, co
 /*
  * Enters the cgroup, and a new PID namespace if there is to be one. Version 1 is entered by a write, version 2 by being born there
  * (limits.md lesson 1): not by the daemon's own child, which shares the daemon's memory while a limit of the group could kill, or
- * its freezer stop it, but by a second one that is cloned from the interpreter's few pages.
+ * its freezer stop it, but by a second one that is cloned from the interpreter's few pages. The writes come after it, so that the
+ * process limit of a group counts one process.
  */
 static void lay_cgroup_entry(struct plan_build *build, const struct cgroup *cgroup, bool new_pid_ns)
 {
 	uint64_t new_pid = new_pid_ns ? CLONE_NEWPID : 0;
-	size_t n = 0;
+	int unified = cgroup ? cgroup_unified_fd(cgroup) : -1;
 	const int *fds;
-	int unified;
+	size_t n = 0;
 
+	if (unified >= 0)
+		lay_fork(build, unified, new_pid, "enter cgroup");
+	else
+		build->clone_flags |= (uint32_t)new_pid;
 	if (cgroup)
 		n = cgroup_task_fds(cgroup, &fds);
 	for (size_t i = 0; i < n; i++) {
@@ -68,11 +73,6 @@ static void lay_cgroup_entry(struct plan_build *build, const struct cgroup *cgro
 		op->text = plan_add_text(build, cgroup_path(cgroup));
 		op->fd = plan_add_fd(build, fds[i]);
 	}
-	unified = cgroup ? cgroup_unified_fd(cgroup) : -1;
-	if (unified >= 0)
-		lay_fork(build, unified, new_pid, "enter cgroup");
-	else
-		build->clone_flags |= (uint32_t)new_pid;
 }
 
 static void lay_join(struct plan_build *build, int fd, uint64_t namespaces)

@@ -186,7 +186,7 @@ static inline int box_reap(struct box_run *run)
 static inline void box_kill(struct box_run *run)
 {
 	assert_return_code(kill(run->spawned.pid, SIGKILL), errno);
-	(void)box_output(run);
+	close_fd(&run->out);
 	(void)box_reap(run);
 }
 

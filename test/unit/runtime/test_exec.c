@@ -77,7 +77,7 @@ static void is_our_child_with_the_right_pid(void **state)
 	struct exec_spec spec = exec_of(&run);
 	char path[64], parent[64];
 
-	expect_ok(start_exec(&spec, "sleep 100; exit 7", &inside, &err));
+	expect_ok(start_exec(&spec, "exec sleep 100", &inside, &err));
 	(void)snprintf(path, sizeof(path), "/proc/%d/status", inside.spawned.pid);
 	(void)snprintf(parent, sizeof(parent), "PPid:\t%d\n", getpid());
 	expect_text(get_file(path), parent);
@@ -255,10 +255,11 @@ static void containers_share_the_namespace(void **state)
 	expect_text(text, "    1 {pod-init} monopod: pod1\n");
 	expect_text(text, "sleep 100; true\n");
 	expect_text(text, "pod-init\n");
-	/* the end of the init is the end of all */
-	end_pod_init(&init);
+	/* the end of the init is the end of all, and is over when all have been reaped */
+	assert_return_code(kill(init.spawned.pid, SIGKILL), errno);
 	(void)box_output(&first);
 	assert_int_equal(box_reap(&first), 128 + SIGKILL);
+	assert_int_equal(box_reap(&init), 128 + SIGKILL);
 }
 
 static void pod_init_reaps_orphans(void **state)
