@@ -3,6 +3,7 @@
 #define MONOPOD_TEST_TURNS_H
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <time.h>
 #include <uv.h>
 
@@ -17,15 +18,22 @@ static void on_turn_timer(uv_timer_t *timer)
 	(void)timer;
 }
 
+static void on_turn_closed(uv_handle_t *timer)
+{
+	free(timer);
+}
+
 /* One turn that waits for an event, but not for longer than TURN_MS. */
 static inline void turn(struct loop *loop)
 {
-	uv_timer_t timer;
+	uv_timer_t *timer = malloc(sizeof(*timer));
 
-	(void)uv_timer_init(&loop->uv, &timer);
-	(void)uv_timer_start(&timer, on_turn_timer, TURN_MS, 0);
+	if (!timer)
+		abort();
+	(void)uv_timer_init(&loop->uv, timer);
+	(void)uv_timer_start(timer, on_turn_timer, TURN_MS, 0);
 	(void)uv_run(&loop->uv, UV_RUN_ONCE);
-	uv_close((uv_handle_t *)&timer, NULL);
+	uv_close((uv_handle_t *)timer, on_turn_closed);
 	(void)uv_run(&loop->uv, UV_RUN_NOWAIT);
 }
 
