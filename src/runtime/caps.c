@@ -125,8 +125,8 @@ static int parse_list(char *const *list, size_t n, const char *what, uint64_t *r
 int caps_adjust(uint64_t base, char *const *add, size_t n_add, char *const *drop, size_t n_drop, uint64_t *ret_set,
 		struct error *err)
 {
-	uint64_t available = caps_all(), set = base, added, dropped;
-	bool add_all, drop_all;
+	uint64_t available = caps_all(), set = base, added = 0, dropped = 0;
+	bool add_all = false, drop_all = false;
 
 	if (parse_list(add, n_add, "add", &added, &add_all, err) < 0)
 		return -1;

@@ -293,7 +293,8 @@ int cgroup_open(struct cgroup_roots *roots, const char *path, struct cgroup **re
 		return error_sys(err, ENOMEM, "open cgroup %s", path);
 	if (open_entries(cgroup, err) < 0) {
 		cgroup_close(cgroup);
-		return error_prefix(err, "open cgroup %s", path);
+		(void)error_prefix(err, "open cgroup %s", path);
+		return -1;
 	}
 	*ret_cgroup = cgroup;
 	return 0;
@@ -348,7 +349,7 @@ int cgroup_create(struct cgroup_roots *roots, const char *path, struct cgroup **
 {
 	struct made made[HIERARCHIES_MAX] = { 0 };
 	char *topmost = NULL;
-	struct cgroup *cgroup;
+	struct cgroup *cgroup = NULL;
 
 	if (cgroup_check_path(path, err) < 0)
 		return -1;

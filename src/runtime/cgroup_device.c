@@ -266,7 +266,7 @@ static int v2_restrict(const struct cgroup *cgroup, const struct device_rule *co
 	_cleanup_free_
 	struct bpf_insn *insns = calloc(DEVICE_INSNS_MAX, sizeof(*insns));
 	_cleanup_fd_ int program = -1;
-	unsigned old[ATTACHED_MAX], n_old = 0;
+	unsigned old[ATTACHED_MAX] = { 0 }, n_old = 0;
 
 	if (!insns)
 		return error_sys(err, ENOMEM, "device program");

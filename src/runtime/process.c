@@ -52,7 +52,7 @@ int process_start_time(pid_t pid, uint64_t *ret_ticks, struct error *err)
 int process_open(pid_t pid, uint64_t start_ticks, struct error *err)
 {
 	_cleanup_fd_ int pidfd = -1;
-	uint64_t ticks;
+	uint64_t ticks = 0;
 
 	if (pid <= 0)
 		return error_set(err, ERR_NOT_FOUND, "process %d: no such process", pid);

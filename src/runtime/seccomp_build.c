@@ -310,7 +310,7 @@ static void reverse(struct sock_filter *insns, size_t n)
 
 int seccomp_build(uint64_t caps, struct sock_filter insns[SECCOMP_INSNS_MAX], struct error *err)
 {
-	struct run_list *list = malloc(sizeof(*list));
+	struct run_list *list = calloc(1, sizeof(*list));
 	struct program p = { .insns = insns };
 	size_t entry;
 

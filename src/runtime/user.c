@@ -166,7 +166,7 @@ static int find_user(int rootfs, const struct spelling *spelling, struct arena *
 
 static int find_group(int rootfs, const struct spelling *spelling, gid_t *ret_gid, struct error *err)
 {
-	bool found;
+	bool found = false;
 
 	if (is_number(spelling->group))
 		return parse_id(spelling->group, "group", ret_gid, err);
@@ -202,7 +202,7 @@ static int collect_groups(int rootfs, const struct user_request *request, const 
 int user_resolve(int rootfs, const struct user_request *request, struct arena *arena, struct user *ret_user, struct error *err)
 {
 	struct group_list groups = { .gids = arena_new_array(arena, gid_t, GROUPS_MAX) };
-	char name[USER_DB_NAME_SIZE];
+	char name[USER_DB_NAME_SIZE] = "";
 	struct spelling spelling;
 	struct user user = { 0 };
 
