@@ -289,8 +289,10 @@ int cgroup_open(struct cgroup_roots *roots, const char *path, struct cgroup **re
 	if (cgroup_check_path(path, err) < 0)
 		return -1;
 	cgroup = new_handle(roots, path);
-	if (!cgroup)
-		return error_sys(err, ENOMEM, "open cgroup %s", path);
+	if (!cgroup) {
+		(void)error_sys(err, ENOMEM, "open cgroup %s", path);
+		return -1;
+	}
 	if (open_entries(cgroup, err) < 0) {
 		cgroup_close(cgroup);
 		(void)error_prefix(err, "open cgroup %s", path);
