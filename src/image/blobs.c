@@ -14,7 +14,10 @@
 
 int blob_write(struct image_store *store, const char *digest, const void *data, size_t len, struct error *err)
 {
-	if (faccessat(store->blobsfd, digest_hex(digest), F_OK, 0) == 0)
+	_cleanup_buffer_ struct buffer there = BUFFER_INIT(len);
+	struct error ignored;
+
+	if (blob_read(store, digest, len, &there, &ignored) == 0)
 		return 0;
 	if (io_replace_file(store->blobsfd, digest_hex(digest), data, len, 0600, err) < 0)
 		return error_prefix(err, "store blob %s", digest);
@@ -66,22 +69,22 @@ static bool layer_is_needed(struct image_store *store, const char *name)
 	return false;
 }
 
-static int collect_directory(struct image_store *store, int dirfd, bool (*is_needed)(struct image_store *, const char *),
-			     struct error *err)
+static int collect_directory(struct image_store *store, int dirfd, const char *what,
+			     bool (*is_needed)(struct image_store *, const char *), struct error *err)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_dir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *d;
 
 	if (!dir) {
-		(void)error_sys(err, errno, "list a directory of %s", store->root);
+		(void)error_sys(err, errno, "list %s/%s", store->root, what);
 		close_fd(&fd);
 		return -1;
 	}
 	while ((d = readdir(dir))) {
 		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") || is_needed(store, d->d_name))
 			continue;
-		log_info("image", "remove %s, which no image needs", d->d_name);
+		log_info("image", "remove %s/%s, which no image needs", what, d->d_name);
 		if (io_remove_tree(dirfd, d->d_name, err) < 0)
 			return -1;
 	}
@@ -90,7 +93,7 @@ static int collect_directory(struct image_store *store, int dirfd, bool (*is_nee
 
 int collect_orphans(struct image_store *store, struct error *err)
 {
-	if (collect_directory(store, store->blobsfd, blob_is_needed, err) < 0)
+	if (collect_directory(store, store->blobsfd, "blobs/sha256", blob_is_needed, err) < 0)
 		return -1;
-	return collect_directory(store, store->layersfd, layer_is_needed, err);
+	return collect_directory(store, store->layersfd, "layers", layer_is_needed, err);
 }

@@ -347,7 +347,7 @@ int record_load_all(struct image_store *store, size_t *ret_damaged, struct error
 
 		if (result == 0 && load_candidate(store, &found.list[i], &damage) < 0) {
 			found.damaged++;
-			log_damaged(found.list[i].id, &damage);
+			log_damaged(digest_hex(found.list[i].id), &damage);
 		}
 		cJSON_Delete(found.list[i].json);
 	}

@@ -140,7 +140,7 @@ int record_load_all(struct image_store *store, size_t *ret_damaged, struct error
 
 /* ---- blobs.c ---- */
 
-/* blobs/sha256/HEX, unless it is there. No fsync: the caller syncs the file system before it relies on it. */
+/* blobs/sha256/HEX, unless it is there and whole. No fsync: the caller syncs the file system before it relies on it. */
 int blob_write(struct image_store *store, const char *digest, const void *data, size_t len, struct error *err);
 
 /* Reads and verifies. ERR_DATA_LOSS when it is missing or not what its name says. */
