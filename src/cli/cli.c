@@ -12,7 +12,9 @@
 
 const struct option_row global_options[] = {
 	{ 0, "socket", "PATH", OPTION_TEXT, offsetof(struct cli, socket),
-	  "the daemon's socket; else the environment variable MONOPOD_SOCKET, else the built-in default", 0, 0 },
+	  "the daemon's socket; else that of --config, the environment variable MONOPOD_SOCKET, the built-in default", 0, 0 },
+	{ 0, "config", "FILE", OPTION_TEXT, offsetof(struct cli, config), "the configuration file that the daemon was started with",
+	  0, 0 },
 	{ 'o', "output", "FORMAT", OPTION_TEXT, offsetof(struct cli, output), "table, for people, or json, for programs", 0, 0 },
 	{ 0, "timeout", "TIME", OPTION_DURATION, offsetof(struct cli, timeout_ms),
 	  "give up on a call after this time (30, 500ms, 2m); the default depends on the call", 0, 0 },
@@ -37,22 +39,24 @@ int cli_check_memory(const struct cli *cli, struct error *err)
 	return arena_failed(&cli->arena) ? error_set(err, ERR_EXHAUSTED, "out of memory") : 0;
 }
 
+/* --socket, --config, the environment, the default: the first that is given. A configuration that is named must be right. */
 static int choose_socket(struct cli *cli, struct error *err)
 {
 	const char *from_environment = getenv("MONOPOD_SOCKET");
 	struct config config = { 0 };
+	int status;
 
-	if (cli->socket)
-		return 0;
-	if (from_environment && from_environment[0]) {
+	if (!cli->socket && !cli->config && from_environment && from_environment[0])
 		cli->socket = from_environment;
+	if (cli->socket && !cli->config)
 		return 0;
-	}
 	if (config_init(&config, err) < 0)
 		return -1;
-	cli->socket = arena_strdup(&cli->arena, config.socket);
+	status = cli->config ? config_read(&config, cli->config, err) : 0;
+	if (status == 0 && !cli->socket)
+		cli->socket = arena_strdup(&cli->arena, config.socket);
 	config_release(&config);
-	return cli_check_memory(cli, err);
+	return status < 0 ? -1 : cli_check_memory(cli, err);
 }
 
 static int connect_daemon(struct cli *cli, struct error *err)
@@ -61,8 +65,6 @@ static int connect_daemon(struct cli *cli, struct error *err)
 
 	if (cli->rpc.client)
 		return 0;
-	if (choose_socket(cli, err) < 0)
-		return -1;
 	cli->rpc.timeout_ms = cli->timeout_ms;
 	if (grpc_client_open(cli->socket, &cli->rpc.client, &cause) < 0)
 		return error_set(err, cause.code, "%s (is `monopod serve` running?)", cause.text);
@@ -132,8 +134,8 @@ static int run_command(struct cli *cli, int argc, char **argv, struct error *err
 	if (decide_output(cli, err) < 0 || check_arguments(command, n_args, err) < 0)
 		return CLI_USAGE;
 	if (!command->run)
-		return cli_usage(err, "%s is not a command of the client", command->name);
-	return command->run(cli, options, args, n_args, err);
+		return cli_usage(err, "%s takes its options after its name: monopod %s [OPTION...]", command->name, command->name);
+	return choose_socket(cli, err) < 0 ? CLI_FAILED : command->run(cli, options, args, n_args, err);
 }
 
 static int dispatch(struct cli *cli, int argc, char **argv, struct error *err)

@@ -24,6 +24,7 @@ struct cli {
 	struct rpc rpc;
 
 	/* global options */
+	const char *config; /* path of the daemon's configuration file */
 	const char *socket;
 	const char *output; /* "table" or "json" */
 	int64_t timeout_ms;

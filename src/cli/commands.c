@@ -5,6 +5,7 @@
 
 struct serve_options {
 	const char *config;
+	const char *log_level;
 	struct text_list set;
 };
 
@@ -13,6 +14,7 @@ static const struct option_row serve_rows[] = {
 	  "read this configuration file over the defaults", 0, 0 },
 	{ 0, "set", "SECTION.KEY=VALUE", OPTION_LIST, offsetof(struct serve_options, set),
 	  "set one option over the configuration file; may be given again", 0, 0 },
+	{ 0, "log-level", "LEVEL", OPTION_TEXT, offsetof(struct serve_options, log_level), "error, warn, info or debug", 0, 0 },
 	NO_MORE_OPTIONS,
 };
 

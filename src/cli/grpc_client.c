@@ -448,11 +448,18 @@ static int submit(struct grpc_client *client, const struct grpc_call *call, stru
 	return 0;
 }
 
+static int fail(struct error *err, const struct error *failure)
+{
+	*err = *failure;
+	return -1;
+}
+
 /* One turn of waiting: sends, polls, receives. */
 static int turn(struct grpc_client *client, int64_t deadline_us, struct error *err)
 {
 	struct pollfd fds[2] = { { .fd = client->fd, .events = POLLIN }, { .fd = client->watch_fd, .events = POLLIN } };
 	int64_t left_us = deadline_us - clock_monotonic_us();
+	struct error failure = ERROR_INIT;
 	struct timespec left = { .tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000 };
 
 	if (left_us <= 0)
@@ -466,9 +473,12 @@ static int turn(struct grpc_client *client, int64_t deadline_us, struct error *e
 	}
 	if (fds[1].revents)
 		client->on_watch(client->watch_arg);
-	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) && receive(client, err) < 0)
-		return -1;
-	return flush(client, err);
+	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) && receive(client, &failure) < 0 && !client->reply.closed)
+		return fail(err, &failure);
+	/* With the answer complete it does not matter whether the server still takes our acknowledgements. */
+	if (flush(client, &failure) < 0 && !client->reply.closed)
+		return fail(err, &failure);
+	return 0;
 }
 
 /* The stream is given up; the connection goes on. */
