@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "runtime/cgroup_internal.h"
 #include "runtime/kernel.h"
@@ -105,6 +106,18 @@ static void kill_batch(int dirfd, const struct batch *before)
 	}
 }
 
+/* On version 1 a frozen process takes no signal, not even this one, before it is thawed. Hybrid hosts have no freezer of ours. */
+static void thaw(const struct cgroup_roots *roots, const char *path)
+{
+	const struct hierarchy *h = roots_find(roots, CONTROLLER_FREEZER);
+	struct error ignored = ERROR_INIT;
+	char file[PATH_LEN_MAX + 32];
+
+	(void)snprintf(file, sizeof(file), "%s/freezer.state", cgroup_relative(path));
+	if (h)
+		(void)io_write_value(h->root, file, "THAWED", &ignored);
+}
+
 static int kill_by_pid(int dirfd)
 {
 	const struct timespec wait = { .tv_nsec = ROUND_WAIT_NS };
@@ -146,8 +159,10 @@ int cgroup_kill(struct cgroup_roots *roots, const char *path, struct error *err)
 	if (dirfd < 0)
 		return errno == ENOENT ? 0 : error_sys(err, errno, "kill cgroup %s", path);
 	kill_file = h->version->unified ? openat(dirfd, "cgroup.kill", O_WRONLY | O_CLOEXEC) : -1;
-	if (kill_file < 0)
+	if (kill_file < 0) {
+		thaw(roots, path);
 		return kill_by_pid(dirfd);
+	}
 	collect(dirfd, 0, &batch);
 	if (write(kill_file, "1", 1) < 0)
 		return error_sys(err, errno, "write cgroup.kill of %s", path);

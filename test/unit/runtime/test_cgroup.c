@@ -478,6 +478,31 @@ static void everything_is_killed_on_version_1(void **state)
 	cgroup_roots_close(v1);
 }
 
+static void the_frozen_are_killed_on_version_1(void **state)
+{
+	const char *path = below_top("/c");
+	struct cgroup_roots *v1, *saved = roots;
+	struct cgroup *cgroup;
+	char file[64];
+	pid_t pid;
+
+	needs_cgroups();
+	v1 = mount_some(state, (const char *const[]){ "freezer", "pids" }, 2);
+	skip_unless(v1, "no version 1 hierarchies");
+	roots = v1;
+	cgroup = create(path);
+	pid = start_in(cgroup, sleep_for_ever);
+	wait_until_listed(path, 1);
+	(void)snprintf(file, sizeof(file), "%.40s/freezer.state", cgroup_relative(path));
+	expect_ok(io_write_value(roots_find(v1, CONTROLLER_FREEZER)->root, file, "FROZEN", &err));
+	assert_int_equal(expect_ok(cgroup_kill(v1, path, &err)), 1);
+	assert_int_equal(wait_for(pid), 1000 + SIGKILL);
+	expect_ok(cgroup_remove(v1, path, &err));
+	cgroup_close(cgroup);
+	roots = saved;
+	cgroup_roots_close(v1);
+}
+
 static void freezer_is_used_without_version_2(void **state)
 {
 	struct cgroup_roots *v1;
@@ -829,6 +854,7 @@ int main(void)
 		clean(whatever_a_container_made_is_removed),
 		clean(everything_is_killed),
 		with_mounts(everything_is_killed_on_version_1),
+		with_mounts(the_frozen_are_killed_on_version_1),
 		with_mounts(freezer_is_used_without_version_2),
 		clean(limits_of_version_1),
 		clean(memory_goes_up_and_down_on_version_1),
