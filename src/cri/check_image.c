@@ -1,0 +1,66 @@
+/* Requests of the image service. */
+#include "cri/check.h"
+#include "cri/check_parts.h"
+#include "cri/rule.h"
+
+static const struct rule spec_rules[] = {
+	TEXT(Cri__ImageSpec, image, text_image),
+	MAP(Cri__ImageSpec, annotations, CHECK_MAX_MAP_BYTES, text_label_key, text_any),
+	TEXT(Cri__ImageSpec, user_specified_image, text_optional_image),
+	TEXT(Cri__ImageSpec, image_ref, text_optional_image),
+};
+
+static const struct rule auth_rules[] = {
+	TEXT(Cri__AuthConfig, username, text_secret),       TEXT(Cri__AuthConfig, password, text_secret),
+	TEXT(Cri__AuthConfig, auth, text_secret),           TEXT(Cri__AuthConfig, server_address, text_optional_image),
+	TEXT(Cri__AuthConfig, identity_token, text_secret), TEXT(Cri__AuthConfig, registry_token, text_secret),
+};
+
+int check_handler(const struct field *at, const char *handler, struct error *err)
+{
+	char quoted[FIELD_QUOTE_SIZE];
+
+	if (handler[0] == '\0')
+		return 0;
+	return field_error(at, err, ERR_INVALID, "there is no runtime handler %s, only the default (\"\")",
+			   field_quote(quoted, handler));
+}
+
+int check_image_spec(const struct field *at, const Cri__ImageSpec *spec, struct error *err)
+{
+	if (!spec)
+		return field_error(at, err, ERR_INVALID, "missing");
+	if (RULES_APPLY(at, spec_rules, spec, err) < 0)
+		return -1;
+	return check_handler(FIELD(at, "runtime_handler"), spec->runtime_handler, err);
+}
+
+int check_image_status(const ProtobufCMessage *request, struct error *err)
+{
+	return check_image_spec(FIELD(NULL, "image"), ((const Cri__ImageStatusRequest *)request)->image, err);
+}
+
+int check_remove_image(const ProtobufCMessage *request, struct error *err)
+{
+	return check_image_spec(FIELD(NULL, "image"), ((const Cri__RemoveImageRequest *)request)->image, err);
+}
+
+/* The pod's configuration decides nothing about a pull, so it is not looked at. */
+int check_pull_image(const ProtobufCMessage *request, struct error *err)
+{
+	const Cri__PullImageRequest *pull = (const Cri__PullImageRequest *)request;
+
+	if (check_image_spec(FIELD(NULL, "image"), pull->image, err) < 0)
+		return -1;
+	return pull->auth ? RULES_APPLY(FIELD(NULL, "auth"), auth_rules, pull->auth, err) : 0;
+}
+
+int check_list_images(const ProtobufCMessage *request, struct error *err)
+{
+	const Cri__ImageFilter *filter = ((const Cri__ListImagesRequest *)request)->filter;
+	const struct field *at = FIELD(FIELD(NULL, "filter"), "image");
+
+	if (!filter || !filter->image)
+		return 0;
+	return text_check(FIELD(at, "image"), &text_optional_image, filter->image->image, err);
+}

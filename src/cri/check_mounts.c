@@ -1,0 +1,79 @@
+#include <string.h>
+
+#include "cri/check_parts.h"
+#include "cri/rule.h"
+
+static const struct rule rules[] = {
+	TEXT(Cri__Mount, container_path, text_path),
+	TEXT(Cri__Mount, image_sub_path, text_relative_path),
+	LATER_LIST(Cri__Mount, uidmappings, "uidMappings", "ID-mapped mounts are not built yet"),
+	LATER_LIST(Cri__Mount, gidmappings, "gidMappings", "ID-mapped mounts are not built yet"),
+	LATER_LIST(Cri__Mount, mount_options, "mount_options", "mount options are not built yet"),
+};
+
+/* The CRI's own words for the field: read-only, and private propagation. Kubelets look for the prefix RROUnsupported. */
+static int check_recursive(const struct field *at, const Cri__Mount *mount, struct error *err)
+{
+	const struct field *field = FIELD(at, "recursive_read_only");
+
+	if (!mount->recursive_read_only)
+		return 0;
+	if (!mount->readonly)
+		return field_error(field, err, ERR_INVALID, "needs readonly");
+	if (mount->propagation != CRI__MOUNT_PROPAGATION__PROPAGATION_PRIVATE)
+		return field_error(field, err, ERR_INVALID, "needs private propagation");
+	(void)field_error(field, err, ERR_UNIMPLEMENTED, "recursively read-only mounts are not built yet");
+	return error_prefix(err, "RROUnsupported");
+}
+
+/* Kubelets look for the prefix ImageVolumeMountFailed. */
+static int check_source(const struct field *at, const Cri__Mount *mount, struct error *err)
+{
+	bool has_path = mount->host_path[0] != '\0';
+
+	if (mount->image && has_path)
+		return field_error(FIELD(at, "image"), err, ERR_INVALID, "contradicts host_path: a mount has one source");
+	if (mount->image) {
+		(void)field_error(FIELD(at, "image"), err, ERR_UNIMPLEMENTED, "image volumes are not built yet");
+		return error_prefix(err, "ImageVolumeMountFailed");
+	}
+	if (mount->image_sub_path[0] != '\0')
+		return field_error(FIELD(at, "image_sub_path"), err, ERR_INVALID, "needs image");
+	return text_check(FIELD(at, "host_path"), &text_path, mount->host_path, err);
+}
+
+/* "/", "//", "/.": the container's root has its own source. */
+static bool is_root(const char *path)
+{
+	for (path += strspn(path, "/"); *path; path += strspn(path, "/")) {
+		size_t len = strcspn(path, "/");
+
+		if (len != 1 || path[0] != '.')
+			return false;
+		path += len;
+	}
+	return true;
+}
+
+static int check_mount(const struct field *at, const Cri__Mount *mount, struct error *err)
+{
+	if (RULES_APPLY(at, rules, mount, err) < 0)
+		return -1;
+	if (is_root(mount->container_path))
+		return field_error(FIELD(at, "container_path"), err, ERR_INVALID, "must not be the container's root");
+	if (check_source(at, mount, err) < 0)
+		return -1;
+	return check_recursive(at, mount, err);
+}
+
+int check_mounts(const struct field *at, const Cri__ContainerConfig *config, struct error *err)
+{
+	if (config->n_mounts > CHECK_MAX_ITEMS)
+		return field_error(FIELD(at, "mounts"), err, ERR_INVALID, "has %zu items, the limit is %d", config->n_mounts,
+				   CHECK_MAX_ITEMS);
+	for (size_t i = 0; i < config->n_mounts; i++) {
+		if (check_mount(ITEM(at, "mounts", i), config->mounts[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}

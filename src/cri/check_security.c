@@ -1,0 +1,168 @@
+/* Security contexts of pods and containers: who a process is, what it may do, which namespaces it shares. */
+#include <string.h>
+
+#include "cri/check_parts.h"
+#include "cri/rule.h"
+
+/* NGROUPS_MAX of the kernel. */
+#define MAX_GROUPS 65536
+
+/* The kernel knows 41 capabilities; lists name each once. */
+#define MAX_CAPABILITIES 256
+
+/* The *_profile_path fields are deprecated and come from kubelets up to 1.24. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+static const struct rule pod_rules[] = {
+	BOXED(Cri__LinuxSandboxSecurityContext, run_as_user, 0, CHECK_MAX_ID),
+	BOXED(Cri__LinuxSandboxSecurityContext, run_as_group, 0, CHECK_MAX_ID),
+	NUMBERS64(Cri__LinuxSandboxSecurityContext, supplemental_groups, MAX_GROUPS, 0, CHECK_MAX_ID),
+};
+
+static const struct rule container_rules[] = {
+	BOXED(Cri__LinuxContainerSecurityContext, run_as_user, 0, CHECK_MAX_ID),
+	BOXED(Cri__LinuxContainerSecurityContext, run_as_group, 0, CHECK_MAX_ID),
+	TEXT(Cri__LinuxContainerSecurityContext, run_as_username, text_user_name),
+	NUMBERS64(Cri__LinuxContainerSecurityContext, supplemental_groups, MAX_GROUPS, 0, CHECK_MAX_ID),
+	TEXTS(Cri__LinuxContainerSecurityContext, masked_paths, CHECK_MAX_ITEMS, text_path),
+	TEXTS(Cri__LinuxContainerSecurityContext, readonly_paths, CHECK_MAX_ITEMS, text_path),
+};
+
+static const struct rule capability_rules[] = {
+	TEXTS(Cri__Capability, add_capabilities, MAX_CAPABILITIES, text_capability),
+	TEXTS(Cri__Capability, drop_capabilities, MAX_CAPABILITIES, text_capability),
+	TEXTS(Cri__Capability, add_ambient_capabilities, MAX_CAPABILITIES, text_capability),
+};
+
+/* An empty message asks for nothing. */
+static int check_selinux(const struct field *at, const Cri__SELinuxOption *selinux, struct error *err)
+{
+	if (!selinux || (!selinux->user[0] && !selinux->role[0] && !selinux->type[0] && !selinux->level[0]))
+		return 0;
+	return field_error(at, err, ERR_UNIMPLEMENTED, "SELinux labels are not built yet");
+}
+
+static int check_profile(const struct field *at, const Cri__SecurityProfile *profile, struct error *err)
+{
+	if (!profile)
+		return 0;
+	if (profile->profile_type == CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost)
+		return field_error(at, err, ERR_UNIMPLEMENTED, "profiles from a file (Localhost) are not built yet");
+	if (profile->localhost_ref[0] != '\0')
+		return field_error(FIELD(at, "localhost_ref"), err, ERR_INVALID,
+				   "contradicts profile_type, which is not Localhost");
+	return 0;
+}
+
+/* The spellings that stood in annotations before the profile messages: "" and unconfined, runtime/default, its older name, localhost/FILE. */
+static int check_profile_path(const struct field *at, const char *path, struct error *err)
+{
+	static const char *const known[] = { "", "unconfined", "runtime/default", "docker/default" };
+	char quoted[FIELD_QUOTE_SIZE];
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (!strcmp(path, known[i]))
+			return 0;
+	}
+	if (!strncmp(path, "localhost/", strlen("localhost/")))
+		return field_error(at, err, ERR_UNIMPLEMENTED, "profiles from a file are not built yet");
+	return field_error(at, err, ERR_INVALID, "must be \"unconfined\", \"runtime/default\" or \"localhost/...\", not %s",
+			   field_quote(quoted, path));
+}
+
+static int check_user_namespace(const struct field *at, const Cri__UserNamespace *userns, struct error *err)
+{
+	if (!userns)
+		return 0;
+	if (userns->mode == CRI__NAMESPACE_MODE__POD)
+		return field_error(at, err, ERR_UNIMPLEMENTED,
+				   "user namespaces of a pod are not built yet (mode POD; NODE is the host's)");
+	if (userns->mode != CRI__NAMESPACE_MODE__NODE)
+		return field_error(FIELD(at, "mode"), err, ERR_INVALID, "must be POD or NODE");
+	if (userns->n_uids > 0 || userns->n_gids > 0)
+		return field_error(at, err, ERR_INVALID, "has mappings for the host's user namespace (mode NODE)");
+	return 0;
+}
+
+static int check_pod_or_node(const struct field *at, Cri__NamespaceMode mode, struct error *err)
+{
+	if (mode == CRI__NAMESPACE_MODE__POD || mode == CRI__NAMESPACE_MODE__NODE)
+		return 0;
+	return field_error(at, err, ERR_INVALID, "must be POD or NODE");
+}
+
+static int check_pid(const struct field *at, const Cri__NamespaceOption *options, bool is_pod, struct error *err)
+{
+	bool has_target = options->target_id[0] != '\0';
+
+	if (options->pid != CRI__NAMESPACE_MODE__TARGET) {
+		if (has_target)
+			return field_error(FIELD(at, "target_id"), err, ERR_INVALID, "contradicts pid, which is not TARGET");
+		return 0;
+	}
+	if (is_pod)
+		return field_error(FIELD(at, "pid"), err, ERR_INVALID, "must be POD, CONTAINER or NODE for a pod");
+	return text_check(FIELD(at, "target_id"), &text_id, options->target_id, err);
+}
+
+int check_namespaces(const struct field *at, const Cri__NamespaceOption *options, bool is_pod, struct error *err)
+{
+	if (!options)
+		return 0;
+	if (check_pod_or_node(FIELD(at, "network"), options->network, err) < 0 || check_pid(at, options, is_pod, err) < 0 ||
+	    check_pod_or_node(FIELD(at, "ipc"), options->ipc, err) < 0)
+		return -1;
+	return check_user_namespace(FIELD(at, "userns_options"), options->userns_options, err);
+}
+
+/* CRI: run_as_group without a user MUST be an error. */
+static int check_group_has_user(const struct field *at, const Cri__Int64Value *group, bool has_user, struct error *err)
+{
+	if (!group || has_user)
+		return 0;
+	return field_error(FIELD(at, "run_as_group"), err, ERR_INVALID, "needs a user (run_as_user)");
+}
+
+int check_pod_security(const struct field *at, const Cri__LinuxSandboxSecurityContext *context, struct error *err)
+{
+	if (!context)
+		return 0;
+	if (RULES_APPLY(at, pod_rules, context, err) < 0 ||
+	    check_group_has_user(at, context->run_as_group, context->run_as_user != NULL, err) < 0 ||
+	    check_namespaces(FIELD(at, "namespace_options"), context->namespace_options, true, err) < 0 ||
+	    check_selinux(FIELD(at, "selinux_options"), context->selinux_options, err) < 0 ||
+	    check_profile(FIELD(at, "seccomp"), context->seccomp, err) < 0 ||
+	    check_profile(FIELD(at, "apparmor"), context->apparmor, err) < 0)
+		return -1;
+	return check_profile_path(FIELD(at, "seccomp_profile_path"), context->seccomp_profile_path, err);
+}
+
+static int check_user(const struct field *at, const Cri__LinuxContainerSecurityContext *context, struct error *err)
+{
+	bool has_name = context->run_as_username[0] != '\0';
+
+	if (has_name && context->run_as_user)
+		return field_error(FIELD(at, "run_as_username"), err, ERR_INVALID, "contradicts run_as_user: only one may be set");
+	return check_group_has_user(at, context->run_as_group, has_name || context->run_as_user, err);
+}
+
+static int check_capabilities(const struct field *at, const Cri__Capability *capabilities, struct error *err)
+{
+	return capabilities ? RULES_APPLY(at, capability_rules, capabilities, err) : 0;
+}
+
+int check_container_security(const struct field *at, const Cri__LinuxContainerSecurityContext *context, struct error *err)
+{
+	if (!context)
+		return 0;
+	if (RULES_APPLY(at, container_rules, context, err) < 0 || check_user(at, context, err) < 0 ||
+	    check_capabilities(FIELD(at, "capabilities"), context->capabilities, err) < 0 ||
+	    check_namespaces(FIELD(at, "namespace_options"), context->namespace_options, false, err) < 0 ||
+	    check_selinux(FIELD(at, "selinux_options"), context->selinux_options, err) < 0 ||
+	    check_profile(FIELD(at, "seccomp"), context->seccomp, err) < 0 ||
+	    check_profile(FIELD(at, "apparmor"), context->apparmor, err) < 0)
+		return -1;
+	if (check_profile_path(FIELD(at, "seccomp_profile_path"), context->seccomp_profile_path, err) < 0)
+		return -1;
+	return check_profile_path(FIELD(at, "apparmor_profile"), context->apparmor_profile, err);
+}
