@@ -184,7 +184,7 @@ static void print_limit(FILE *out, uint64_t value)
 
 static void print_owner(const struct plan_op *op, FILE *out)
 {
-	(void)fprintf(out, " mode %o owner %u:%u", op->mode & 07777, op->uid, op->gid);
+	(void)fprintf(out, " mode %04o owner %u:%u", op->mode & 07777, op->uid, op->gid);
 }
 
 /* What describe() leaves out because an error message has no use for it. */
@@ -224,7 +224,7 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 		print_limit(out, op->value[1]);
 		break;
 	case PLAN_UMASK:
-		(void)fprintf(out, " %o", op->mode);
+		(void)fprintf(out, " %04o", op->mode);
 		break;
 	case PLAN_CAPABILITIES:
 		print_caps(out, op->value[0]);
@@ -232,6 +232,9 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 		print_caps(out, op->value[1]);
 		break;
 	case PLAN_BOUNDING:
+		(void)fputs(" to", out);
+		print_caps(out, op->value[0]);
+		break;
 	case PLAN_AMBIENT:
 		print_caps(out, op->value[0]);
 		break;
