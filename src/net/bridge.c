@@ -56,14 +56,21 @@ static void delete_link(struct attachment *a);
 static int configure_pod(struct attachment *a, struct error *err);
 static int publish_ports(struct attachment *a, struct error *err);
 
+/* clang-format off */
 static const struct attach_step {
 	const char *name;
 	int (*run)(struct attachment *a, struct error *err);
 	void (*undo)(struct attachment *a);
 } attach_steps[] = {
-	{ "table", ensure_table, NULL },    { "bridge", ensure_bridge, NULL },    { "address", reserve_address, release_address },
-	{ "link", make_link, delete_link }, { "configure", configure_pod, NULL }, { "ports", publish_ports, NULL },
+	/* name        run              undo */
+	{ "table",     ensure_table,    NULL },
+	{ "bridge",    ensure_bridge,   NULL },
+	{ "address",   reserve_address, release_address },
+	{ "link",      make_link,       delete_link },
+	{ "configure", configure_pod,   NULL },
+	{ "ports",     publish_ports,   NULL },
 };
+/* clang-format on */
 
 /* A host that drops forwarded packets cuts the pods off, and no rule of ours can change that. */
 static void warn_about_forward_drop(struct bridge *br)

@@ -39,13 +39,15 @@ struct base_chain {
 };
 
 /* Priorities: linux/netfilter_ipv4.h. */
+/* clang-format off */
 static const struct base_chain chains[] = {
-	{ "guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW },
-	{ "publish", NULL, 0, 0 },
-	{ "prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST },
-	{ "output", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST },
-	{ "postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
+	{ "guard",       "filter", NF_INET_PRE_ROUTING,  NF_IP_PRI_RAW },
+	{ "publish",     NULL,     0,                    0 },
+	{ "prerouting",  "nat",    NF_INET_PRE_ROUTING,  NF_IP_PRI_NAT_DST },
+	{ "output",      "nat",    NF_INET_LOCAL_OUT,    NF_IP_PRI_NAT_DST },
+	{ "postrouting", "nat",    NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
 };
+/* clang-format on */
 
 static void put_chain(struct nl_batch *b, const struct nft_network *net, const struct base_chain *chain)
 {

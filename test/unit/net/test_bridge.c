@@ -1,6 +1,7 @@
 /* Pods on the bridge: who reaches whom, what the pod gets, idempotence, and that detaching leaves nothing. */
 #include "lab.h"
 
+#include <linux/if_packet.h>
 #include <sys/ioctl.h>
 
 #define GATEWAY "10.213.0.1"
@@ -213,6 +214,83 @@ static void test_first_packet_between_pods(void **state)
 	lab_pod_remove(lab->engine, &b);
 }
 
+static int read_received(void *arg, struct error *err)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT((size_t)64 * 1024);
+	unsigned long *ret_packets = arg;
+	const char *line;
+
+	if (io_read_file(AT_FDCWD, "/proc/thread-self/net/dev", &text, err) < 0)
+		return -1;
+	line = strstr(text.data, "eth0:");
+	return line && sscanf(line, "eth0: %*u %lu", ret_packets) == 1 ? 0 : error_set(err, ERR_INTERNAL, "no eth0");
+}
+
+static unsigned long received(const struct lab_pod *pod)
+{
+	unsigned long packets = 0;
+
+	assert_ok(netns_call(pod->netns, read_received, &packets, &err));
+	return packets;
+}
+
+/* Nobody has to ask all pods where a new one is: on a full node that would make the first packet slow. */
+static void test_first_packet_bothers_no_other_pod(void **state)
+{
+	struct lab *lab = *state;
+	_cleanup_fd_ int host = lab_self();
+	struct lab_pod pod, bystander;
+	unsigned long before;
+
+	lab_pod_add(lab->engine, &bystander, "bystander");
+	before = received(&bystander);
+	lab_pod_add(lab->engine, &pod, "pod");
+	assert_udp(host, GATEWAY, pod.netns, lab_ip(&pod));
+	assert_udp(pod.netns, lab_ip(&pod), host, GATEWAY);
+	assert_int_equal(received(&bystander), before);
+	lab_pod_remove(lab->engine, &pod);
+	lab_pod_remove(lab->engine, &bystander);
+}
+
+struct frame {
+	const unsigned char *source;
+};
+
+/* A frame from eth0 to the broadcast address, with a source of choice; 0x88b5 is free for experiments (IEEE 802). */
+static int send_frame(void *arg, struct error *err)
+{
+	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(0x88b5));
+	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex("eth0"), .sll_halen = 6 };
+	unsigned char bytes[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	const struct frame *frame = arg;
+
+	memcpy(bytes + 6, frame->source, 6);
+	bytes[12] = 0x88;
+	bytes[13] = 0xb5;
+	if (sendto(fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return error_sys(err, errno, "send frame");
+	return 0;
+}
+
+/* A pod that sends with another's MAC does not get the other's frames. */
+static void test_pod_cannot_take_the_mac_of_another(void **state)
+{
+	struct lab *lab = *state;
+	_cleanup_fd_ int host = lab_self();
+	struct lab_pod victim, thief;
+	struct link_question eth0;
+	struct frame frame;
+
+	lab_pod_add(lab->engine, &victim, "victim");
+	lab_pod_add(lab->engine, &thief, "thief");
+	eth0 = look_at(victim.netns, "eth0");
+	frame.source = eth0.mac;
+	assert_ok(netns_call(thief.netns, send_frame, &frame, &err));
+	assert_true(lab_ping(host, lab_ip(&victim), 500));
+	lab_pod_remove(lab->engine, &victim);
+	lab_pod_remove(lab->engine, &thief);
+}
+
 static void test_attach_is_idempotent(void **state)
 {
 	struct lab *lab = *state;
@@ -362,6 +440,8 @@ int main(void)
 		lab_test(test_bridge_keeps_its_mac),
 		lab_test(test_first_packet_is_answered_at_once),
 		lab_test(test_first_packet_between_pods),
+		lab_test(test_first_packet_bothers_no_other_pod),
+		lab_test(test_pod_cannot_take_the_mac_of_another),
 		lab_test(test_attach_is_idempotent),
 		lab_test(test_attach_after_restart),
 		lab_test(test_attach_in_new_namespace),
