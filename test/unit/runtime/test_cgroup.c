@@ -18,7 +18,21 @@
 
 /* Everything here happens below /kern-test-PID in the hierarchies of the machine. */
 static char top[32];
-static struct cgroup_roots *roots;
+static struct cgroup_roots *roots, *machine_roots;
+
+/* What the tests turned on at the root of version 2 is turned off again; the kernel refuses while somebody else uses it. */
+static bool hugetlb_was_on = true;
+
+static bool hugetlb_is_on(void)
+{
+	const struct hierarchy *h = machine_roots ? roots_find(machine_roots, CONTROLLER_HUGETLB) : NULL;
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT(4096);
+	struct error err = ERROR_INIT;
+
+	if (!h || !h->version->unified || io_read_file(h->root, "cgroup.subtree_control", &text, &err) < 0)
+		return true;
+	return text.data && strstr(text.data, "hugetlb");
+}
 
 /* The test's mounts vanish with its mount namespace. */
 static int set_up_group(void **state)
@@ -33,13 +47,20 @@ static int set_up_group(void **state)
 	}
 	if (cgroup_roots_open("auto", &roots, &err) < 0)
 		print_message("skipped: %s\n", err.text);
+	machine_roots = roots;
+	hugetlb_was_on = hugetlb_is_on();
 	return 0;
 }
 
 static int tear_down_group(void **state)
 {
+	struct error err = ERROR_INIT;
+
 	(void)state;
-	cgroup_roots_close(roots);
+	if (!hugetlb_was_on && hugetlb_is_on())
+		(void)io_write_value(roots_find(machine_roots, CONTROLLER_HUGETLB)->root, "cgroup.subtree_control", "-hugetlb",
+				     &err);
+	cgroup_roots_close(machine_roots);
 	return 0;
 }
 
@@ -50,6 +71,7 @@ static int remove_top(void **state)
 	struct error err = ERROR_INIT;
 
 	(void)state;
+	roots = machine_roots;
 	if (roots && (cgroup_kill(roots, top, &err) < 0 || cgroup_remove(roots, top, &err) < 0)) {
 		print_error("%s\n", err.text);
 		return -1;
@@ -435,11 +457,12 @@ static void everything_is_killed(void **state)
 	kill_everything(roots);
 }
 
+/* Those of a test with mounts; closed after it, with whatever it left in them removed. */
+static struct cgroup_roots *mounted_roots;
+
 /* Mounts these hierarchies at PLACE/NAME and opens just those. */
 static struct cgroup_roots *mount_some(void **state, const char *const *names, size_t n)
 {
-	struct cgroup_roots *some = NULL;
-
 	for (size_t i = 0; i < n; i++) {
 		bool v2 = !strcmp(names[i], "unified");
 
@@ -447,15 +470,20 @@ static struct cgroup_roots *mount_some(void **state, const char *const *names, s
 		if (mount("kern", in_place(state, names[i]), v2 ? "cgroup2" : "cgroup", 0, v2 ? NULL : names[i]) < 0)
 			return NULL;
 	}
-	expect_ok(cgroup_roots_open(((struct place *)*state)->path, &some, &err));
-	return some;
+	expect_ok(cgroup_roots_open(((struct place *)*state)->path, &mounted_roots, &err));
+	return mounted_roots;
 }
 
 static int unmount_some(void **state)
 {
 	DIR *dir = opendir(((struct place *)*state)->path);
 	const struct dirent *entry;
+	struct error err = ERROR_INIT;
 
+	if (mounted_roots && (cgroup_kill(mounted_roots, top, &err) < 0 || cgroup_remove(mounted_roots, top, &err) < 0))
+		print_error("%s\n", err.text);
+	cgroup_roots_close(mounted_roots);
+	mounted_roots = NULL;
 	while (dir && (entry = readdir(dir)))
 		(void)umount2(in_place(state, entry->d_name), MNT_DETACH);
 	if (dir)
@@ -466,7 +494,7 @@ static int unmount_some(void **state)
 /* Version 1 alone: no cgroup.kill, so by pid. `roots` is used to look, since its last hierarchy is another. */
 static void everything_is_killed_on_version_1(void **state)
 {
-	struct cgroup_roots *v1, *saved = roots;
+	struct cgroup_roots *v1;
 
 	needs_cgroups();
 	v1 = mount_some(state, (const char *const[]){ "pids", "memory" }, 2);
@@ -474,14 +502,12 @@ static void everything_is_killed_on_version_1(void **state)
 	assert_int_equal(v1->n, 2);
 	roots = v1;
 	kill_everything(v1);
-	roots = saved;
-	cgroup_roots_close(v1);
 }
 
 static void the_frozen_are_killed_on_version_1(void **state)
 {
 	const char *path = below_top("/c");
-	struct cgroup_roots *v1, *saved = roots;
+	struct cgroup_roots *v1;
 	struct cgroup *cgroup;
 	char file[64];
 	pid_t pid;
@@ -499,8 +525,6 @@ static void the_frozen_are_killed_on_version_1(void **state)
 	assert_int_equal(wait_for(pid), 1000 + SIGKILL);
 	expect_ok(cgroup_remove(v1, path, &err));
 	cgroup_close(cgroup);
-	roots = saved;
-	cgroup_roots_close(v1);
 }
 
 static void freezer_is_used_without_version_2(void **state)
@@ -513,7 +537,6 @@ static void freezer_is_used_without_version_2(void **state)
 	assert_non_null(roots_find(v1, CONTROLLER_FREEZER));
 	assert_null(roots_find(v1, CONTROLLER_IO));
 	assert_int_equal(v1->n, 2);
-	cgroup_roots_close(v1);
 }
 
 /* Limits of version 1 as the kernel gives them back. */
@@ -689,7 +712,6 @@ static void limits_that_the_host_cannot_hold(void **state)
 	expect_error(cgroup_apply(cgroup, &(struct resources){ .restrict_devices = true }, &err), ERR_STATE, "devices");
 	assert_false(cgroup_oom_killed(cgroup));
 	cgroup_close(cgroup);
-	cgroup_roots_close(pids);
 }
 
 static int eat_memory(void)
@@ -772,7 +794,6 @@ static void devices_of_version_1(void **state)
 	v1 = mount_some(state, (const char *const[]){ "devices" }, 1);
 	skip_unless(v1, "no version 1 devices hierarchy");
 	devices_in(state, v1);
-	cgroup_roots_close(v1);
 }
 
 /* By a BPF program, which needs no controller. */
@@ -785,10 +806,9 @@ static void devices_of_version_2(void **state)
 	skip_unless(v2, "no version 2 hierarchy");
 	assert_true(cgroup_roots_unified(v2));
 	devices_in(state, v2);
-	cgroup_roots_close(v2);
 }
 
-/* Turns hugetlb on for our branch alone, as a non-zero limit needs it, and off again where it was off. */
+/* A zero limit turns nothing on; another one turns hugetlb on for our branch. */
 static void huge_pages_of_a_hybrid_host(void **state)
 {
 	const struct hugepage_limit some = { "2MB", 2 << 20 }, zero = { "2MB", 0 }, odd = { "3MB", 1 };
@@ -808,9 +828,6 @@ static void huge_pages_of_a_hybrid_host(void **state)
 	assert_string_equal(read_group(cgroup, CONTROLLER_HUGETLB, "hugetlb.2MB.max"), "2097152");
 	expect_error(cgroup_apply(cgroup, &(struct resources){ .hugepages = &odd, .n_hugepages = 1 }, &err), ERR_STATE, "3MB");
 	cgroup_close(cgroup);
-	expect_ok(cgroup_remove(roots, top, &err));
-	if (!was_on)
-		expect_ok(io_write_value(h->root, "cgroup.subtree_control", "-hugetlb", &err));
 }
 
 /* The whole life of a group and what it costs, for the record; fails only when something does. */
