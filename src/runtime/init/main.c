@@ -120,7 +120,7 @@ _Noreturn void interpret(void);
 
 _Noreturn void interpret(void)
 {
-	struct run run = { .root = -1, .mask = -1, .null = -1 };
+	struct run run = { .root = -1, .dev = -1, .mask = -1, .null = -1 };
 
 	/* first of all: no other process looks into this one, and nothing here survives an exec by accident */
 	(void)SYS(prctl, PR_SET_DUMPABLE, 0);

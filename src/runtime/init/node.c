@@ -16,30 +16,59 @@ int op_mkdir(struct run *run, const struct plan_op *op)
 	return 0;
 }
 
-/* Nodes and links are made on a tmpfs that this plan has just mounted, never in the image (CVE-2026-41579). */
-static int open_fresh_dir(const struct run *run, const char *path, const char **ret_name)
+static bool has_slash(const char *text)
+{
+	while (*text != '\0' && *text != '/')
+		text++;
+	return *text == '/';
+}
+
+static int open_tmpfs_parent(const struct run *run, const char *path, const char **ret_name)
 {
 	int dir = path_make_parent(run, path, ret_name);
 
-	if (dir < 0)
-		return dir;
-	if (is_on(dir, TMPFS_MAGIC))
+	if (dir < 0 || is_on(dir, TMPFS_MAGIC))
 		return dir;
 	(void)SYS(close, dir);
 	return -EPERM;
+}
+
+/*
+ * Nodes and links are made on a tmpfs that this plan has just mounted, never in the image (CVE-2026-41579). /dev itself, where nearly
+ * all of them are, is looked up once. run->dev stays open; any other directory is closed by close_parent().
+ */
+static int open_parent(struct run *run, const char *path, const char **ret_name)
+{
+	static const char dev[] = "/dev/";
+	size_t n = 0;
+
+	while (n < sizeof(dev) - 1 && path[n] == dev[n])
+		n++;
+	if (n < sizeof(dev) - 1 || has_slash(path + n))
+		return open_tmpfs_parent(run, path, ret_name);
+	if (run->dev < 0)
+		run->dev = open_tmpfs_parent(run, path, ret_name);
+	*ret_name = path + n;
+	return run->dev;
+}
+
+static void close_parent(const struct run *run, int dir)
+{
+	if (dir != run->dev)
+		(void)SYS(close, dir);
 }
 
 int op_symlink(struct run *run, const struct plan_op *op)
 {
 	const char *target = plan_text(run->plan, plan_list(run->plan, op)[0]);
 	const char *name;
-	int dir = open_fresh_dir(run, op_text(run, op), &name);
+	int dir = open_parent(run, op_text(run, op), &name);
 	int result;
 
 	if (dir < 0)
 		return dir;
 	result = (int)SYS(symlinkat, target, dir, name);
-	(void)SYS(close, dir);
+	close_parent(run, dir);
 	return result;
 }
 
@@ -52,7 +81,7 @@ static uint32_t encode_device(uint32_t major, uint32_t minor)
 int op_device(struct run *run, const struct plan_op *op)
 {
 	const char *name;
-	int dir = open_fresh_dir(run, op_text(run, op), &name);
+	int dir = open_parent(run, op_text(run, op), &name);
 	int result;
 
 	if (dir < 0)
@@ -60,6 +89,6 @@ int op_device(struct run *run, const struct plan_op *op)
 	result = (int)SYS(mknodat, dir, name, op->mode, encode_device((uint32_t)op->value[0], (uint32_t)op->value[1]));
 	if (result == 0 && (op->uid != 0 || op->gid != 0))
 		result = (int)SYS(fchownat, dir, name, op->uid, op->gid, AT_SYMLINK_NOFOLLOW);
-	(void)SYS(close, dir);
+	close_parent(run, dir);
 	return result;
 }

@@ -19,6 +19,7 @@ struct run {
 	struct plan_header *plan;
 	uint64_t began_us;
 	int root;           /* O_PATH descriptor of the container's /, -1 before there is one */
+	int dev;            /* the tmpfs on /dev, -1 before the first node or link in it */
 	int mask;           /* the empty tmpfs that covers masked directories, attached; -1 before the first */
 	int null;           /* the container's /dev/null, verified; -1 before the first masked file */
 	bool chdir_refused; /* try again with the container's identity */
