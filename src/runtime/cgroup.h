@@ -85,8 +85,10 @@ int cgroup_apply(struct cgroup *cgroup, const struct resources *resources, struc
  */
 int cgroup_kill(struct cgroup_roots *roots, const char *path, struct error *err);
 
-/* Removes the group and its children where they are empty. A missing one is success; one still in use ERR_STATE (try again), after a
- * wait of 16 ms for processes that are just going. */
+/*
+ * Removes the group and all groups below it. A missing one is success; one still in use ERR_STATE (try again), after a wait of 16 ms
+ * for processes that are just going. It stops at the first hierarchy that fails, version 2 first.
+ */
 int cgroup_remove(struct cgroup_roots *roots, const char *path, struct error *err);
 
 /* Removes `path` and then its parents, as far as cgroup_create() made them (each hierarchy by itself) and they are empty, up to and

@@ -109,26 +109,29 @@ static int remove_from(const struct hierarchy *h, const char *relative)
 	return r;
 }
 
+static int remove_in(const struct hierarchy *h, const char *path, struct error *err)
+{
+	int r = remove_from(h, cgroup_relative(path));
+
+	if (r == EBUSY)
+		return error_set(err, ERR_STATE, "remove cgroup %s: still in use in hierarchy %s", path, h->name);
+	return r ? error_sys(err, r, "remove cgroup %s from hierarchy %s", path, h->name) : 0;
+}
+
+/* Version 2 goes first, since a child is in it from its first instruction on: a group in use stays whole. */
 int cgroup_remove(struct cgroup_roots *roots, const char *path, struct error *err)
 {
-	bool failed = false;
-
 	if (cgroup_check_path(path, err) < 0)
 		return -1;
-	/* Every hierarchy is tried; the first error is reported. */
 	for (size_t i = 0; i < roots->n; i++) {
-		const struct hierarchy *h = &roots->hierarchies[i];
-		int r = remove_from(h, cgroup_relative(path));
-
-		if (r == 0 || failed)
-			continue;
-		failed = true;
-		if (r == EBUSY)
-			(void)error_set(err, ERR_STATE, "remove cgroup %s: still in use in hierarchy %s", path, h->name);
-		else
-			(void)error_sys(err, r, "remove cgroup %s from hierarchy %s", path, h->name);
+		if (roots->hierarchies[i].version->unified && remove_in(&roots->hierarchies[i], path, err) < 0)
+			return -1;
 	}
-	return failed ? -1 : 0;
+	for (size_t i = 0; i < roots->n; i++) {
+		if (!roots->hierarchies[i].version->unified && remove_in(&roots->hierarchies[i], path, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* Removes the parents of the path that are ours and empty, down to a prefix of `least` bytes. */

@@ -17,7 +17,7 @@ struct overlay_spec {
 	const char *work_dir;
 };
 
-/* Returns a descriptor of the detached mount. */
+/* Returns a descriptor of the detached mount; read-only without an upper directory. Paths may hold any byte. */
 int overlay_open(const struct overlay_spec *spec, struct error *err);
 
 enum propagation { PROPAGATION_PRIVATE, PROPAGATION_HOST_TO_CONTAINER, PROPAGATION_BIDIRECTIONAL };
@@ -30,7 +30,11 @@ struct volume_spec {
 	bool create_missing_dir; /* kubelet of old creates host paths itself; CRI runtimes make a missing one a directory */
 };
 
-/* Returns a descriptor of the detached bind; *ret_is_file says what it is. */
+/*
+ * Returns a descriptor of the detached bind with everything mounted below it; *ret_is_file says whether its root is anything but a
+ * directory. `readonly` is for the top mount alone, as in every engine; `recursive_readonly` for all of them, and needs `readonly` and
+ * private propagation (CRI Mount.recursive_read_only). Bidirectional propagation of a mount that is not shared is ERR_INVALID.
+ */
 int volume_open(const struct volume_spec *spec, bool *ret_is_file, struct error *err);
 
 #endif

@@ -33,7 +33,11 @@ struct user {
 	const char *home; /* "/" when unknown */
 };
 
-/* `rootfs` is a descriptor of the container's root. */
+/*
+ * `rootfs` is a descriptor of the container's root. Without a group given the primary one is the user's in /etc/passwd, 0 for a number
+ * that is not there; the home directory likewise, or "/". Everything that is wrong in the request or in what the image says is
+ * ERR_INVALID: unknown names, numbers beyond 4294967294, run_as_user together with run_as_username, run_as_group without either.
+ */
 int user_resolve(int rootfs, const struct user_request *request, struct arena *arena, struct user *ret_user, struct error *err);
 
 #endif

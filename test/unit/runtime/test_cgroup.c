@@ -162,28 +162,35 @@ static int sleep_for_ever(void)
 	return 0;
 }
 
-/* Waits, for two seconds at most, until the group of the first hierarchy lists `n` processes. */
+static size_t count_listed(const struct hierarchy *h, const char *path)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT(65536);
+	struct error err = ERROR_INIT;
+	char file[600];
+	size_t lines = 0;
+
+	(void)snprintf(file, sizeof(file), "%s/cgroup.procs", cgroup_relative(path));
+	assert_int_equal(io_read_file(h->root, file, &text, &err), 0);
+	for (size_t i = 0; i < text.len; i++)
+		lines += text.data[i] == '\n';
+	return lines;
+}
+
+/* Waits, for two seconds at most, until the group lists `n` processes in every hierarchy. */
 static void wait_until_listed(const char *path, size_t n)
 {
 	const struct timespec wait = { .tv_nsec = 2000000 };
-	const struct hierarchy *h = &roots->hierarchies[roots->n - 1];
-	size_t lines = 0;
 
-	for (int i = 0; i < 1000; i++) {
-		_cleanup_buffer_ struct buffer text = BUFFER_INIT(65536);
-		struct error err = ERROR_INIT;
-		char file[600];
+	for (size_t i = 0; i < roots->n; i++) {
+		size_t listed = count_listed(&roots->hierarchies[i], path);
 
-		(void)snprintf(file, sizeof(file), "%s/cgroup.procs", cgroup_relative(path));
-		assert_int_equal(io_read_file(h->root, file, &text, &err), 0);
-		lines = 0;
-		for (size_t j = 0; j < text.len; j++)
-			lines += text.data[j] == '\n';
-		if (lines == n)
-			return;
-		(void)nanosleep(&wait, NULL);
+		for (int tries = 0; tries < 1000 && listed != n; tries++) {
+			(void)nanosleep(&wait, NULL);
+			listed = count_listed(&roots->hierarchies[i], path);
+		}
+		if (listed != n)
+			fail_msg("%zu processes in %s instead of %zu", listed, roots->hierarchies[i].name, n);
 	}
-	fail_msg("%zu processes instead of %zu", lines, n);
 }
 
 static void roots_describe_themselves(void **state)
