@@ -1,6 +1,6 @@
 /*
- * A network of namespaces to test in. The test process moves into a namespace of its own before anything else, which plays the
- * host: nothing of the machine's network is touched, and everything is gone when the process ends.
+ * A network of namespaces to test in. Before each test the process moves into a new namespace, which plays the host: nothing of the
+ * machine's network is touched, no test sees what another left, and everything is gone when the process ends.
  *
  * A socket stays in the namespace that it was made in, so that one thread can talk from all of them.
  */
@@ -90,7 +90,7 @@ static inline int lab_netns(void)
 	return fd;
 }
 
-/* Moves the process, and reports why not when it cannot. */
+/* Moves the process into a new host, and reports why not when it cannot. */
 static inline bool lab_enter(void)
 {
 	struct error err = ERROR_INIT;
@@ -419,39 +419,42 @@ static inline struct net_engine *lab_open(const char *dir, const char *cidr)
 	return engine;
 }
 
-/* Setup and teardown around each test: an engine, and the check that it takes all it made away again. */
-static inline int lab_setup_cidr(void **state, const char *cidr)
+static inline void lab_make_dir(char dir[64])
+{
+	(void)snprintf(dir, 64, "/tmp/monopod-net-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+}
+
+/* Setup and teardown around each test: a host of its own, an engine, and the check that it takes all it made away again. */
+static inline int lab_setup(void **state)
 {
 	struct lab *lab = calloc(1, sizeof(*lab));
 
 	assert_non_null(lab);
+	assert_true(lab_enter());
 	lab->before = lab_take_counts();
-	(void)snprintf(lab->dir, sizeof(lab->dir), "/tmp/monopod-net-XXXXXX");
-	assert_non_null(mkdtemp(lab->dir));
-	lab->engine = lab_open(lab->dir, cidr);
+	lab_make_dir(lab->dir);
+	lab->engine = lab_open(lab->dir, LAB_CIDR);
 	*state = lab;
 	return 0;
 }
 
-static inline int lab_setup(void **state)
-{
-	return lab_setup_cidr(state, LAB_CIDR);
-}
-
 static inline int lab_teardown(void **state)
 {
-	struct error ignored = ERROR_INIT;
+	struct error err = ERROR_INIT, ignored = ERROR_INIT;
 	struct lab *lab = *state;
-	bool is_gone;
+	struct lab_counts before = lab->before;
+	int destroyed = net_bridge_destroy(lab->engine, &err);
+	bool is_gone = access(lab->dir, F_OK) < 0;
 
-	assert_ok(net_bridge_destroy(lab->engine, &err));
 	lab->engine->ops->close(lab->engine);
-	lab_wait_links(lab->before.links);
-	lab_same_counts(lab->before, lab_take_counts());
-	is_gone = access(lab->dir, F_OK) < 0;
 	(void)io_remove_tree(AT_FDCWD, lab->dir, &ignored);
-	assert_true(is_gone);
 	free(lab);
+	if (destroyed < 0)
+		fail_msg("%s", err.text);
+	assert_true(is_gone);
+	lab_wait_links(before.links);
+	lab_same_counts(before, lab_take_counts());
 	return 0;
 }
 

@@ -21,9 +21,9 @@ static int host_setup(void **state)
 	struct host *host = calloc(1, sizeof(*host));
 
 	assert_non_null(host);
+	assert_true(lab_enter());
 	host->before = lab_take_counts();
-	(void)snprintf(host->dir, sizeof(host->dir), "/tmp/monopod-net-XXXXXX");
-	assert_non_null(mkdtemp(host->dir));
+	lab_make_dir(host->dir);
 	assert_ok(netlink_open(NETLINK_ROUTE, &host->nl, &err));
 	*state = host;
 	return 0;
@@ -37,16 +37,27 @@ static void remove_link(struct host *host, const char *name)
 		assert_ok(link_delete(host->nl, index, &err));
 }
 
+/* Beside the directory of state, which must be empty in the end. */
+static void make_fault_path(const struct host *host, char path[96])
+{
+	(void)snprintf(path, 96, "%s.fault", host->dir);
+}
+
 static int host_teardown(void **state)
 {
 	struct error ignored = ERROR_INIT;
 	struct host *host = *state;
+	struct lab_counts before = host->before;
+	char armed[96];
 
-	lab_wait_links(host->before.links);
-	lab_same_counts(host->before, lab_take_counts());
-	netlink_close(host->nl);
+	(void)unsetenv("MONOPOD_FAULT_FILE");
+	make_fault_path(host, armed);
+	(void)unlink(armed);
 	(void)io_remove_tree(AT_FDCWD, host->dir, &ignored);
+	netlink_close(host->nl);
 	free(host);
+	lab_wait_links(before.links);
+	lab_same_counts(before, lab_take_counts());
 	return 0;
 }
 
@@ -295,7 +306,7 @@ static void test_each_step_fails_once(void **state)
 	struct lab_pod first, pod;
 
 	lab_pod_add(engine, &first, "first");
-	(void)snprintf(armed, sizeof(armed), "%s.fault", host->dir);
+	make_fault_path(host, armed);
 	assert_int_equal(setenv("MONOPOD_FAULT_FILE", armed, 1), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		struct lab_counts before = lab_take_counts();

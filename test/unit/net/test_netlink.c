@@ -7,6 +7,7 @@ static int setup(void **state)
 {
 	struct netlink *nl = NULL;
 
+	assert_true(lab_enter());
 	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
 	*state = nl;
 	return 0;
