@@ -9,6 +9,19 @@
 #include "cli/json.h"
 #include "cli/table.h"
 #include "proto/cri.pb-c.h"
+#include "runtime/features.h"
+
+/* Twice what there is to probe today. */
+#define MAX_FEATURES 128
+
+struct check {
+	const char *name;
+	bool ok;
+	bool required;
+	const char *detail;
+	const char *needed_for;
+	const char *how_to_mend;
+};
 
 struct checks {
 	struct cli *cli;
@@ -17,23 +30,52 @@ struct checks {
 	bool bad; /* something required is missing */
 };
 
-static void put_check(struct checks *c, const char *name, bool ok, bool required, const char *detail)
+static bool add_json(cJSON *list, const struct check *check)
 {
-	const char *verdict = ok ? "ok" : required ? "MISSING" : "missing";
-	cJSON *item = c->json ? cJSON_CreateObject() : NULL;
+	cJSON *item = cJSON_CreateObject();
 
-	c->bad = c->bad || (!ok && required);
-	table_cell(&c->table, name);
-	table_cell(&c->table, verdict);
-	table_cell(&c->table, detail);
-	if (!item)
-		return;
-	(void)cJSON_AddStringToObject(item, "name", name);
-	(void)cJSON_AddBoolToObject(item, "ok", ok);
-	(void)cJSON_AddBoolToObject(item, "required", required);
-	(void)cJSON_AddStringToObject(item, "detail", detail ? detail : "");
-	if (!cJSON_AddItemToArray(c->json, item))
+	if (!item || !cJSON_AddItemToArray(list, item)) {
 		cJSON_Delete(item);
+		return false;
+	}
+	return cJSON_AddStringToObject(item, "name", check->name) && cJSON_AddBoolToObject(item, "ok", check->ok) &&
+	       cJSON_AddBoolToObject(item, "required", check->required) && cJSON_AddStringToObject(item, "detail", check->detail) &&
+	       cJSON_AddStringToObject(item, "neededFor", check->needed_for) &&
+	       cJSON_AddStringToObject(item, "howToMend", check->how_to_mend);
+}
+
+static void put_check(struct checks *c, const struct check *check)
+{
+	c->bad = c->bad || (!check->ok && check->required);
+	table_cell(&c->table, check->name);
+	table_cell(&c->table, check->ok ? "ok" : check->required ? "MISSING" : "missing");
+	table_cell(&c->table, check->detail);
+	table_cell(&c->table, check->needed_for);
+	table_cell(&c->table, check->ok ? "" : check->how_to_mend);
+	if (c->json && !add_json(c->json, check)) {
+		cJSON_Delete(c->json);
+		c->json = NULL;
+	}
+}
+
+static void check_host(struct checks *c)
+{
+	struct feature_result *found = arena_new_array(&c->cli->arena, struct feature_result, MAX_FEATURES);
+	size_t n = found ? features_probe(found, MAX_FEATURES) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct check check = { found[i].name,   found[i].present,    found[i].required,
+					     found[i].detail, found[i].needed_for, found[i].how_to_mend };
+
+		put_check(c, &check);
+	}
+}
+
+static void put_daemon(struct checks *c, const char *name, bool ok, const char *detail)
+{
+	const struct check check = { name, ok, true, detail, "everything", "start `monopod serve` and read its log" };
+
+	put_check(c, &check);
 }
 
 static void check_conditions(struct checks *c)
@@ -43,13 +85,13 @@ static void check_conditions(struct checks *c)
 	_cleanup_message_ Cri__StatusResponse *reply = (Cri__StatusResponse *)cli_call(c->cli, "Status", &request.base, &err);
 
 	if (!reply || !reply->status) {
-		put_check(c, "daemon status", false, true, reply ? "the daemon reports no conditions" : err.text);
+		put_daemon(c, "daemon status", false, reply ? "the daemon reports no conditions" : err.text);
 		return;
 	}
 	for (size_t i = 0; i < reply->status->n_conditions; i++) {
 		const Cri__RuntimeCondition *condition = reply->status->conditions[i];
 
-		put_check(c, condition->type, condition->status, true, condition->message);
+		put_daemon(c, condition->type, condition->status, condition->message);
 	}
 }
 
@@ -60,22 +102,23 @@ static void check_daemon(struct checks *c)
 	_cleanup_message_ Cri__VersionResponse *reply = (Cri__VersionResponse *)cli_call(c->cli, "Version", &request.base, &err);
 
 	if (!reply) {
-		put_check(c, "daemon", false, true, err.text);
+		put_daemon(c, "daemon", false, err.text);
 		return;
 	}
-	put_check(c, "daemon", true, true, arena_printf(&c->cli->arena, "%s %s", reply->runtime_name, reply->runtime_version));
+	put_daemon(c, "daemon", true, arena_printf(&c->cli->arena, "%s %s", reply->runtime_name, reply->runtime_version));
 	check_conditions(c);
 }
 
 static int run_check(struct cli *cli, const void *opts, char **args, int n_args, struct error *err)
 {
-	static const char *const headings[] = { "WHAT", "STATE", "DETAIL", NULL };
+	static const char *const headings[] = { "WHAT", "STATE", "FOUND", "NEEDED FOR", "TO MEND", NULL };
 	struct checks checks = { .cli = cli, .json = cli->json ? cJSON_CreateArray() : NULL };
 
 	(void)opts;
 	(void)args;
 	(void)n_args;
 	table_init(&checks.table, &cli->arena, headings);
+	check_host(&checks);
 	check_daemon(&checks);
 	if (cli->json && json_print(checks.json, cli->out, err) < 0)
 		return CLI_FAILED;

@@ -22,6 +22,12 @@ static const struct option_row exec_rows[] = {
 	NO_MORE_OPTIONS,
 };
 
+static void put_bytes(const ProtobufCBinaryData *bytes, FILE *out)
+{
+	if (bytes->len)
+		(void)fwrite(bytes->data, 1, bytes->len, out);
+}
+
 static int run_exec(struct cli *cli, const void *opts, char **args, int n_args, struct error *err)
 {
 	const struct exec_options *options = opts;
@@ -45,9 +51,9 @@ static int run_exec(struct cli *cli, const void *opts, char **args, int n_args, 
 		return CLI_FAILED;
 	if (cli->json)
 		return json_print_message(&reply->base, cli->out, err) < 0 ? CLI_FAILED : reply->exit_code;
-	(void)fwrite(reply->stdout.data, 1, reply->stdout.len, cli->out);
+	put_bytes(&reply->stdout, cli->out);
 	(void)fflush(cli->out);
-	(void)fwrite(reply->stderr.data, 1, reply->stderr.len, stderr);
+	put_bytes(&reply->stderr, stderr);
 	return reply->exit_code;
 }
 
