@@ -74,7 +74,7 @@ static void append_text(struct error *err, const char *tail)
 		mark_cut(err->text);
 }
 
-int error_set(struct error *err, enum error_code code, const char *fmt, ...)
+void error_record(struct error *err, enum error_code code, const char *fmt, ...)
 {
 	va_list args;
 
@@ -83,10 +83,9 @@ int error_set(struct error *err, enum error_code code, const char *fmt, ...)
 	va_start(args, fmt);
 	format_text(err, fmt, args);
 	va_end(args);
-	return -1;
 }
 
-int error_sys(struct error *err, int sys_errno, const char *fmt, ...)
+void error_record_sys(struct error *err, int sys_errno, const char *fmt, ...)
 {
 	char reason[128];
 	va_list args;
@@ -98,10 +97,9 @@ int error_sys(struct error *err, int sys_errno, const char *fmt, ...)
 	va_end(args);
 	/* GNU strerror_r: thread-safe, may return a static string instead of `reason`. */
 	append_text(err, strerror_r(sys_errno, reason, sizeof(reason)));
-	return -1;
 }
 
-int error_prefix(struct error *err, const char *fmt, ...)
+void error_put_in_front(struct error *err, const char *fmt, ...)
 {
 	struct error outer = ERROR_INIT;
 	va_list args;
@@ -111,7 +109,6 @@ int error_prefix(struct error *err, const char *fmt, ...)
 	va_end(args);
 	append_text(&outer, err->text);
 	memcpy(err->text, outer.text, sizeof(err->text));
-	return -1;
 }
 
 enum error_code error_code_of_errno(int sys_errno)

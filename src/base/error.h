@@ -47,13 +47,18 @@ struct error {
 	}
 
 /* Sets code and text; returns -1, so that `return error_set(err, ...)` reads well. */
-int error_set(struct error *err, enum error_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#define error_set(err, ...) (error_record((err), __VA_ARGS__), -1)
 
 /* As error_set() with the code that fits `sys_errno`, and ": strerror" appended to the text. Returns -1. */
-int error_sys(struct error *err, int sys_errno, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#define error_sys(err, ...) (error_record_sys((err), __VA_ARGS__), -1)
 
 /* Puts "clause: " in front of the text that is already there. Returns -1. */
-int error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define error_prefix(err, ...) (error_put_in_front((err), __VA_ARGS__), -1)
+
+/* Behind the macros above, which let compilers and analysers see that the result is always -1. */
+void error_record(struct error *err, enum error_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void error_record_sys(struct error *err, int sys_errno, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void error_put_in_front(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The code that an errno maps to: ENOENT is ERR_NOT_FOUND, ENOSPC ERR_EXHAUSTED, ... */
 enum error_code error_code_of_errno(int sys_errno);
