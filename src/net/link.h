@@ -37,7 +37,7 @@ int link_each(struct netlink *nl, link_fn *fn, void *arg, struct error *err);
 typedef int address_fn(int link_index, uint32_t address, uint8_t prefix_length, void *arg, struct error *err);
 int address_each(struct netlink *nl, address_fn *fn, void *arg, struct error *err);
 
-/* Routes of the main table. link_index is 0 for routes without a single device. */
+/* Routes of the main table. link_index is that of the first path; 0 for routes to nowhere. */
 typedef int route_fn(int link_index, const struct ipv4_prefix *destination, void *arg, struct error *err);
 int route_each(struct netlink *nl, route_fn *fn, void *arg, struct error *err);
 

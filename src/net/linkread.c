@@ -168,6 +168,8 @@ static int visit_route(const struct nlmsghdr *m, void *arg, struct error *err)
 			destination.base = ntohl(mnl_attr_get_u32(attr));
 		if (mnl_attr_get_type(attr) == RTA_OIF)
 			link = (int)mnl_attr_get_u32(attr);
+		if (mnl_attr_get_type(attr) == RTA_MULTIPATH && mnl_attr_get_payload_len(attr) >= sizeof(struct rtnexthop))
+			link = ((const struct rtnexthop *)mnl_attr_get_payload(attr))->rtnh_ifindex;
 	}
 	return walk->fn(link, &destination, walk->arg, err);
 }

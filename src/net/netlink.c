@@ -21,6 +21,12 @@
 /* The kernel answers inside sendmsg(2); waiting at all means that something is broken. */
 #define RECEIVE_TIMEOUT_S 5
 
+/* Less than what a socket has by default on every kernel (net.core.rmem_default, wmem_default). */
+#define DEFAULT_BUFFER_BYTES (128 * 1024)
+
+/* What an ack takes of the receive buffer, with the kernel's overhead (measured: below 1 KiB). */
+#define ACK_BYTES 2048
+
 /* How often an inconsistent dump is repeated before we give up (arbitrary). */
 #define MAX_DUMP_TRIES 8
 
@@ -140,7 +146,8 @@ static struct nl_item *add_item(struct nl_batch *b)
 	return item;
 }
 
-static struct nlmsghdr *add_message(struct nl_batch *b, uint16_t type, uint16_t flags, const char *what, va_list args)
+__attribute__((format(printf, 4, 0))) static struct nlmsghdr *add_message(struct nl_batch *b, uint16_t type, uint16_t flags,
+									  const char *what, va_list args)
 {
 	struct nl_item *item = add_item(b);
 	struct nlmsghdr *message;
@@ -225,13 +232,22 @@ static uint32_t number_messages(struct netlink *nl, struct nl_batch *b)
 	return first;
 }
 
+/* The default buffers of 208 KiB hold any batch and its acks but the rebuilding of a very full table. */
+static void make_buffers_fit(struct netlink *nl, const struct nl_batch *b)
+{
+	int fd = mnl_socket_get_fd(nl->socket);
+	int send_bytes = (int)b->len + 4096;
+	int receive_bytes = (int)b->n_items * ACK_BYTES;
+
+	if (send_bytes > DEFAULT_BUFFER_BYTES)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes));
+	if (receive_bytes > DEFAULT_BUFFER_BYTES)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof(receive_bytes));
+}
+
 static int send_batch(struct netlink *nl, const struct nl_batch *b, struct error *err)
 {
-	int size = (int)b->len + 4096;
-
-	/* The default send buffer of 208 KiB holds any batch but the rebuilding of a very full table. */
-	if (b->len > (size_t)128 * 1024)
-		(void)setsockopt(mnl_socket_get_fd(nl->socket), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	make_buffers_fit(nl, b);
 	if (mnl_socket_sendto(nl->socket, b->data, b->len) < 0)
 		return error_sys(err, errno, "send %s", b->items[0].what);
 	return 0;
