@@ -1,14 +1,14 @@
 #!/bin/sh
 # Builds a small image from the busybox of this machine, as an OCI archive (image-spec v1.0: image-layout.md in a tar file).
 #
-#     tools/mkimage.sh [-n NAME:TAG] [-l LAYER.tar]... [-e KEY=VALUE]... [-u USER] [-w DIR] [-c COMMAND] OUT.tar
+#     tools/mkimage.sh [OPTION...] OUT.tar
 #
-#     -n  what the archive calls the image (docker.io/library/demo:latest)
-#     -l  one more layer, an uncompressed tar file, on top of the others
-#     -e  one more environment variable
-#     -u  the user that the image asks for
-#     -w  its working directory
-#     -c  its command, one shell command line instead of a plain sh
+#     -n, --name NAME:TAG    what the archive calls the image (docker.io/library/demo:latest)
+#     -l, --layer LAYER.tar  one more layer, an uncompressed tar file, on top of the others; may be given again
+#     -e, --env KEY=VALUE    one more environment variable; may be given again
+#     -u, --user USER        the user that the image asks for
+#     -w, --workdir DIR      its working directory
+#     -c, --command COMMAND  its command, one shell command line instead of a plain sh
 #
 # Needs busybox-static and nothing but sh, tar, gzip and sha256sum; the same input gives the same bytes.
 set -eu
@@ -30,19 +30,19 @@ quote() {
 	printf '"%s"' "$(printf %s "$1" | sed 's/\\/\\\\/g; s/"/\\"/g')"
 }
 
-while getopts n:l:e:u:w:c: option; do
-	case $option in
-	n) name=$OPTARG ;;
-	l) layers="$layers $(realpath "$OPTARG")" ;;
-	e) env="$env,$(quote "$OPTARG")" ;;
-	u) user=$OPTARG ;;
-	w) workdir=$OPTARG ;;
-	c) cmd="\"sh\",\"-c\",$(quote "$OPTARG")" ;;
+while [ $# -gt 1 ]; do
+	case $1 in
+	-n | --name) name=$2 ;;
+	-l | --layer) layers="$layers $(realpath "$2")" ;;
+	-e | --env) env="$env,$(quote "$2")" ;;
+	-u | --user) user=$2 ;;
+	-w | --workdir) workdir=$2 ;;
+	-c | --command) cmd="\"sh\",\"-c\",$(quote "$2")" ;;
 	*) usage ;;
 	esac
+	shift 2
 done
-shift $((OPTIND - 1))
-[ $# -eq 1 ] || usage
+case "$#$1" in 1[!-]*) ;; *) usage ;; esac
 out=$(realpath -m "$1")
 busybox=$(command -v busybox) || {
 	echo "$0: busybox is missing: install busybox-static" >&2

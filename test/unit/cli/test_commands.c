@@ -1,0 +1,373 @@
+/* The command as a whole, in a process of its own, against a server of canned answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/command.h"
+#include "grpc_peer.h"
+#include "proto/admin.pb-c.h"
+#include "proto/cri.pb-c.h"
+
+#define CONTAINER_ID "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789"
+
+/* One container named main in one pod named web, and what was asked last. */
+struct world {
+	char log_path[64];
+	char last_path[128];
+	int exec_exit_code;
+	struct peer_reply forced; /* when its status is not 0, every answer */
+	uint8_t data[4096];
+};
+
+static struct peer_reply reply_with(struct world *w, const ProtobufCMessage *message)
+{
+	assert_true(protobuf_c_message_get_packed_size(message) <= sizeof(w->data));
+	return (struct peer_reply){ .data = w->data, .len = protobuf_c_message_pack(message, w->data) };
+}
+
+static char container_id[] = CONTAINER_ID;
+static char pod_id[] = "0000111122223333";
+static char container_name[] = "main";
+static char pod_name[] = "web";
+
+static struct peer_reply list_containers(struct world *w)
+{
+	Cri__ContainerMetadata metadata = CRI__CONTAINER_METADATA__INIT;
+	Cri__Container container = CRI__CONTAINER__INIT;
+	Cri__Container *containers[] = { &container };
+	Cri__ListContainersResponse list = CRI__LIST_CONTAINERS_RESPONSE__INIT;
+
+	metadata.name = container_name;
+	container.metadata = &metadata;
+	container.id = container_id;
+	container.pod_sandbox_id = pod_id;
+	container.state = CRI__CONTAINER_STATE__CONTAINER_RUNNING;
+	list.containers = containers;
+	list.n_containers = 1;
+	return reply_with(w, &list.base);
+}
+
+static struct peer_reply list_pods(struct world *w)
+{
+	Cri__PodSandboxMetadata metadata = CRI__POD_SANDBOX_METADATA__INIT;
+	Cri__PodSandbox pod = CRI__POD_SANDBOX__INIT;
+	Cri__PodSandbox *pods[] = { &pod };
+	Cri__ListPodSandboxResponse list = CRI__LIST_POD_SANDBOX_RESPONSE__INIT;
+
+	metadata.name = pod_name;
+	pod.metadata = &metadata;
+	pod.id = pod_id;
+	list.items = pods;
+	list.n_items = 1;
+	return reply_with(w, &list.base);
+}
+
+static struct peer_reply exec_sync(struct world *w)
+{
+	static uint8_t text[] = "to stdout\n";
+	Cri__ExecSyncResponse reply = CRI__EXEC_SYNC_RESPONSE__INIT;
+
+	reply.stdout.data = text;
+	reply.stdout.len = sizeof(text) - 1;
+	reply.exit_code = w->exec_exit_code;
+	return reply_with(w, &reply.base);
+}
+
+static struct peer_reply container_status_reply(struct world *w)
+{
+	Cri__ContainerStatus status = CRI__CONTAINER_STATUS__INIT;
+	Cri__ContainerStatusResponse reply = CRI__CONTAINER_STATUS_RESPONSE__INIT;
+	Cri__ContainerStatusResponse__InfoEntry info = CRI__CONTAINER_STATUS_RESPONSE__INFO_ENTRY__INIT;
+	Cri__ContainerStatusResponse__InfoEntry *infos[] = { &info };
+	static char key[] = "timeline";
+	static char value[] = "{\"total_us\":700,\"steps\":[{\"name\":\"plan\",\"start_us\":0,\"took_us\":200}]}";
+
+	info.key = key;
+	info.value = value;
+	status.id = container_id;
+	status.log_path = w->log_path;
+	status.state = CRI__CONTAINER_STATE__CONTAINER_EXITED;
+	reply.status = &status;
+	reply.info = infos;
+	reply.n_info = 1;
+	return reply_with(w, &reply.base);
+}
+
+static struct peer_reply list_machines(struct world *w)
+{
+	static char machine_name[] = "run_pod";
+	static char step_name[] = "netns";
+	Admin__Step step = ADMIN__STEP__INIT;
+	Admin__Step *steps[] = { &step };
+	Admin__Machine machine = ADMIN__MACHINE__INIT;
+	Admin__Machine *machines[] = { &machine };
+	Admin__ListMachinesResponse reply = ADMIN__LIST_MACHINES_RESPONSE__INIT;
+
+	step.name = step_name;
+	step.has_undo = true;
+	step.deadline_ms = 1000;
+	machine.name = machine_name;
+	machine.steps = steps;
+	machine.n_steps = 1;
+	reply.machines = machines;
+	reply.n_machines = 1;
+	return reply_with(w, &reply.base);
+}
+
+static struct peer_reply handle(void *arg, const struct peer_call *call)
+{
+	static const struct {
+		const char *path;
+		struct peer_reply (*answer)(struct world *w);
+	} methods[] = {
+		{ "/runtime.v1.RuntimeService/ListContainers", list_containers },
+		{ "/runtime.v1.RuntimeService/ListPodSandbox", list_pods },
+		{ "/runtime.v1.RuntimeService/ExecSync", exec_sync },
+		{ "/runtime.v1.RuntimeService/ContainerStatus", container_status_reply },
+		{ "/monopod.v1.Admin/ListMachines", list_machines },
+	};
+	struct world *w = arg;
+
+	(void)snprintf(w->last_path, sizeof(w->last_path), "%s", call->path);
+	if (w->forced.status)
+		return w->forced;
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		if (strcmp(methods[i].path, call->path) == 0)
+			return methods[i].answer(w);
+	}
+	return (struct peer_reply){ 0 };
+}
+
+struct fixture {
+	struct world world;
+	struct peer peer;
+	char out[16384];
+	char err[4096];
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	return f ? peer_open(&f->peer, handle, &f->world) : -1;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)unlink(f->world.log_path);
+	peer_close(&f->peer);
+	free(f);
+	return 0;
+}
+
+static void read_back(int fd, char *text, size_t size)
+{
+	ssize_t n = pread(fd, text, size - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	(void)close(fd);
+}
+
+static int memory_file(void)
+{
+	return memfd_create("output", MFD_CLOEXEC);
+}
+
+/* Runs `monopod --socket PEER WORDS...` in a child; words end with NULL. Returns its exit code. */
+static int run(struct fixture *f, const char *const *words)
+{
+	char *argv[16] = { (char *)(uintptr_t) "monopod", (char *)(uintptr_t) "--socket", f->peer.path };
+	int out = memory_file();
+	int err = memory_file();
+	int argc = 3;
+	int status = 0;
+	pid_t pid;
+
+	for (int i = 0; words[i]; i++)
+		argv[argc++] = (char *)(uintptr_t)words[i];
+	pid = fork();
+	if (pid == 0) {
+		(void)dup2(out, STDOUT_FILENO);
+		(void)dup2(err, STDERR_FILENO);
+		_exit(cli_main(argc, argv));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	read_back(out, f->out, sizeof(f->out));
+	read_back(err, f->err, sizeof(f->err));
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+#define RUN(f, ...) run((f), (const char *const[]){ __VA_ARGS__, NULL })
+
+static void test_help_and_usage(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "help"), 0);
+	assert_non_null(strstr(f->out, "inspect"));
+	assert_int_equal(RUN(f, "--help"), 0);
+	assert_int_equal(RUN(f, "nonsense"), 2);
+	assert_non_null(strstr(f->err, "nonsense"));
+	assert_int_equal(RUN(f, "ps", "--nonsense"), 2);
+	assert_int_equal(RUN(f, "ps", "extra"), 2);
+	assert_int_equal(RUN(f, "exec", "main"), 2);
+	assert_int_equal(RUN(f, "-o", "xml", "ps"), 2);
+	assert_int_equal(RUN(f, "serve"), 2);
+}
+
+static void test_every_command_explains_itself(void **state)
+{
+	struct fixture *f = *state;
+
+	for (const struct command *const *c = commands; *c; c++) {
+		char usage[64];
+		char page[64];
+
+		(void)snprintf(usage, sizeof(usage), "usage: monopod %s", (*c)->name);
+		(void)snprintf(page, sizeof(page), "\nmonopod\\-%s \\- ", (*c)->name);
+		assert_int_equal(RUN(f, (*c)->name, "--help"), 0);
+		assert_memory_equal(f->out, usage, strlen(usage));
+		assert_int_equal(RUN(f, "help", "--roff", (*c)->name), 0);
+		assert_non_null(strstr(f->out, page));
+		assert_memory_equal(f->out, ".TH ", 4);
+	}
+	assert_int_equal(RUN(f, "help", "--roff", "monopod.conf"), 0);
+	assert_non_null(strstr(f->out, "pod_cidr"));
+}
+
+static void test_lists(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "ps"), 0);
+	assert_non_null(strstr(f->out, "abcdef012345  main  running"));
+	assert_int_equal(RUN(f, "ps", "-q"), 0);
+	assert_string_equal(f->out, CONTAINER_ID "\n");
+	assert_int_equal(RUN(f, "ps", "-o", "json"), 0);
+	assert_non_null(strstr(f->out, "\"state\":\t\"CONTAINER_RUNNING\""));
+	assert_int_equal(RUN(f, "pods"), 0);
+	assert_non_null(strstr(f->out, "web"));
+}
+
+static void test_exec_gives_the_code_back(void **state)
+{
+	struct fixture *f = *state;
+
+	f->world.exec_exit_code = 42;
+	assert_int_equal(RUN(f, "exec", "main", "sh", "-c", "exit 42"), 42);
+	assert_string_equal(f->out, "to stdout\n");
+	assert_int_equal(RUN(f, "exec", "abc", "--", "true"), 42);
+	assert_int_equal(RUN(f, "exec", "nobody", "true"), 125);
+	assert_non_null(strstr(f->err, "nobody"));
+	f->world.forced = (struct peer_reply){ .status = 9, .message = "the container has ended" };
+	assert_int_equal(RUN(f, "exec", "main", "true"), 125);
+	assert_non_null(strstr(f->err, "the container has ended"));
+}
+
+static void test_logs(void **state)
+{
+	struct fixture *f = *state;
+	static const char text[] = "2020-01-01T00:00:00Z stdout F one\n2020-01-01T00:00:01Z stderr F two\n";
+	int fd;
+
+	(void)snprintf(f->world.log_path, sizeof(f->world.log_path), "%s.log", f->peer.dir);
+	fd = open(f->world.log_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	(void)close(fd);
+	assert_int_equal(RUN(f, "logs", "main"), 0);
+	assert_string_equal(f->out, "one\n");
+	assert_string_equal(f->err, "two\n");
+	assert_int_equal(RUN(f, "logs", "-n", "1", "main"), 0);
+	assert_string_equal(f->out, "");
+	/* It has ended: following ends too. */
+	assert_int_equal(RUN(f, "logs", "-f", "main"), 0);
+	assert_string_equal(f->out, "one\n");
+	assert_int_equal(RUN(f, "logs", "--since", "2020-01-01T00:00:01Z", "main"), 0);
+	assert_string_equal(f->out, "");
+	assert_int_equal(RUN(f, "logs", "--since", "yesterday", "main"), 2);
+	assert_int_equal(RUN(f, "logs", "--tail", "-1", "main"), 2);
+}
+
+static void test_trace_and_explain(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "trace", "web"), 0);
+	assert_non_null(strstr(f->out, "container abcdef012345 main: 700 us"));
+	assert_non_null(strstr(f->out, "plan"));
+	assert_int_equal(RUN(f, "trace", "--chrome", "web"), 0);
+	assert_non_null(strstr(f->out, "\"ph\":\t\"X\""));
+	assert_int_equal(RUN(f, "explain", "machines"), 0);
+	assert_non_null(strstr(f->out, "run_pod  netns  yes     1000 ms"));
+	assert_int_equal(RUN(f, "explain", "machines", "other"), 1);
+}
+
+static void test_inspect_unfolds_info(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "inspect", "main"), 0);
+	assert_non_null(strstr(f->out, "\"total_us\":\t700"));
+	assert_int_equal(RUN(f, "inspect", "-t", "image", "main"), 1);
+	assert_int_equal(RUN(f, "inspect", "-t", "planet", "main"), 2);
+	assert_int_equal(RUN(f, "inspect", "nobody"), 1);
+}
+
+static void test_errors_of_the_daemon(void **state)
+{
+	struct fixture *f = *state;
+
+	f->world.forced = (struct peer_reply){ .status = 8, .message = "the disk is full" };
+	assert_int_equal(RUN(f, "pull", "busybox"), 1);
+	assert_non_null(strstr(f->err, "monopod pull: PullImage: the disk is full"));
+	assert_string_equal(f->world.last_path, "/runtime.v1.ImageService/PullImage");
+	f->world.forced = (struct peer_reply){ .status = 0 };
+	assert_int_equal(RUN(f, "pull", "-u", "me", "busybox"), 2);
+	assert_int_equal(RUN(f, "rmi", "busybox"), 1);
+}
+
+static void test_configuration(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "config", "default"), 0);
+	assert_non_null(strstr(f->out, "[net]"));
+	assert_int_equal(RUN(f, "config", "check", "/nonexistent"), 1);
+	assert_int_equal(RUN(f, "--config", "/nonexistent", "ps"), 1);
+	assert_non_null(strstr(f->err, "/nonexistent"));
+	assert_int_equal(RUN(f, "config", "other"), 2);
+}
+
+int main(void)
+{
+#define WITH_PEER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		WITH_PEER(test_help_and_usage),
+		WITH_PEER(test_every_command_explains_itself),
+		WITH_PEER(test_lists),
+		WITH_PEER(test_exec_gives_the_code_back),
+		WITH_PEER(test_logs),
+		WITH_PEER(test_trace_and_explain),
+		WITH_PEER(test_inspect_unfolds_info),
+		WITH_PEER(test_errors_of_the_daemon),
+		WITH_PEER(test_configuration),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
