@@ -21,6 +21,8 @@ void plan_build_init(struct plan_build *build)
 {
 	memset(build, 0, sizeof(*build));
 	buffer_init(&build->ops, PLAN_MAX_OPS * sizeof(struct plan_op));
+	buffer_init(&build->argv, PLAN_MAX_BYTES);
+	buffer_init(&build->envp, PLAN_MAX_BYTES);
 	buffer_init(&build->lists, PLAN_MAX_BYTES);
 	buffer_init(&build->texts, PLAN_MAX_BYTES);
 	buffer_init(&build->fds, PLAN_MAX_FDS * sizeof(int));
@@ -31,6 +33,8 @@ void plan_build_init(struct plan_build *build)
 void plan_build_release(struct plan_build *build)
 {
 	buffer_release(&build->ops);
+	buffer_release(&build->argv);
+	buffer_release(&build->envp);
 	buffer_release(&build->lists);
 	buffer_release(&build->texts);
 	buffer_release(&build->fds);
@@ -99,31 +103,25 @@ int plan_add_fd(struct plan_build *build, int fd)
 	return (int)(append(build, &build->fds, &fd, sizeof(fd)) / sizeof(fd));
 }
 
-/* A list of 64-bit references, ended by 0. */
-static uint32_t add_vector(struct plan_build *build, const char *const *texts, uint32_t *ret_n)
+/* 64-bit references, ended by 0. */
+static void add_vector(struct plan_build *build, struct buffer *vector, const char *const *texts)
 {
-	uint32_t at, n = 0;
+	for (; texts && *texts; texts++) {
+		uint64_t reference = plan_add_text(build, *texts);
 
-	align_lists(build);
-	at = (uint32_t)build->lists.len;
-	for (; texts && texts[n]; n++) {
-		uint64_t reference = plan_add_text(build, texts[n]);
-
-		(void)append(build, &build->lists, &reference, sizeof(reference));
+		(void)append(build, vector, &reference, sizeof(reference));
 	}
-	(void)append(build, &build->lists, &(uint64_t){ 0 }, sizeof(uint64_t));
-	*ret_n = n;
-	return at;
+	(void)append(build, vector, &(uint64_t){ 0 }, sizeof(uint64_t));
 }
 
 void plan_set_argv(struct plan_build *build, const char *const *argv)
 {
-	build->argv = add_vector(build, argv, &build->n_argv);
+	add_vector(build, &build->argv, argv);
 }
 
 void plan_set_envp(struct plan_build *build, const char *const *envp)
 {
-	build->envp = add_vector(build, envp, &build->n_envp);
+	add_vector(build, &build->envp, envp);
 }
 
 static void fix_vector(struct plan_header *plan, uint32_t offset, uint32_t n)
@@ -144,7 +142,7 @@ static void fix_list(struct plan_header *plan, const struct plan_op *op)
 	}
 }
 
-static void fix_op(struct plan_header *plan, struct plan_op *op, uint32_t lists)
+static void fix_op(struct plan_header *plan, struct plan_op *op)
 {
 	unsigned refers = plan_kind_refers(op->kind);
 
@@ -154,7 +152,7 @@ static void fix_op(struct plan_header *plan, struct plan_op *op, uint32_t lists)
 		op->fd = (int32_t)plan->n_fds - 1;
 	if (!(refers & (PLAN_LISTS_TEXTS | PLAN_LISTS_NUMBERS | PLAN_LISTS_FILTER)))
 		return;
-	op->list += lists;
+	op->list += plan->lists;
 	if (refers & PLAN_LISTS_TEXTS)
 		fix_list(plan, op);
 }
@@ -164,36 +162,52 @@ static size_t report_size(size_t n_ops)
 	return sizeof(struct plan_report) + n_ops * sizeof(struct plan_time);
 }
 
-/* Header, operations, report, lists, texts. All but the texts are multiples of 8 bytes. */
-static struct plan_header *join(const struct plan_build *build)
+/* The areas of the block, in the order of format.h. */
+static struct plan_header header_of(const struct plan_build *build)
 {
 	size_t n_ops = build->ops.len / sizeof(struct plan_op);
-	size_t lists = sizeof(struct plan_header) + build->ops.len + report_size(n_ops);
-	size_t texts = lists + build->lists.len;
-	struct plan_header *plan = calloc(1, texts + build->texts.len);
-
-	if (!plan)
-		return NULL;
-	*plan = (struct plan_header){
+	struct plan_header h = {
 		.magic = PLAN_MAGIC,
-		.size = (uint32_t)(texts + build->texts.len),
-		.ops = sizeof(*plan),
+		.ops = sizeof(h),
 		.n_ops = (uint32_t)n_ops,
-		.report = (uint32_t)(sizeof(*plan) + build->ops.len),
-		.argv = (uint32_t)(lists + build->argv),
-		.n_argv = build->n_argv,
-		.envp = (uint32_t)(lists + build->envp),
-		.n_envp = build->n_envp,
-		.texts = (uint32_t)texts,
+		.n_argv = (uint32_t)(build->argv.len / sizeof(uint64_t)) - 1,
+		.n_envp = (uint32_t)(build->envp.len / sizeof(uint64_t)) - 1,
 		.n_fds = (uint32_t)(build->fds.len / sizeof(int)) + build->own_oom_file,
 		.own_oom_file = build->own_oom_file,
 		.clone_flags = build->clone_flags,
 	};
-	memcpy((char *)plan + plan->ops, build->ops.data, build->ops.len);
-	memcpy((char *)plan + lists, build->lists.data, build->lists.len);
-	memcpy((char *)plan + texts, build->texts.data, build->texts.len);
-	for (size_t i = 0; i < n_ops; i++)
-		fix_op(plan, (struct plan_op *)(void *)((char *)plan + plan->ops) + i, (uint32_t)lists);
+
+	h.report = h.ops + (uint32_t)build->ops.len;
+	h.argv = h.report + (uint32_t)report_size(n_ops);
+	h.envp = h.argv + (uint32_t)build->argv.len;
+	h.lists = h.envp + (uint32_t)build->envp.len;
+	h.texts = h.lists + (uint32_t)build->lists.len;
+	h.size = h.texts + (uint32_t)build->texts.len;
+	return h;
+}
+
+/* A buffer may be empty and have no memory. */
+static void put(struct plan_header *plan, uint32_t offset, const struct buffer *b)
+{
+	if (b->len > 0)
+		memcpy((char *)plan + offset, b->data, b->len);
+}
+
+static struct plan_header *join(const struct plan_build *build)
+{
+	struct plan_header header = header_of(build);
+	struct plan_header *plan = calloc(1, header.size);
+
+	if (!plan)
+		return NULL;
+	*plan = header;
+	put(plan, plan->ops, &build->ops);
+	put(plan, plan->argv, &build->argv);
+	put(plan, plan->envp, &build->envp);
+	put(plan, plan->lists, &build->lists);
+	put(plan, plan->texts, &build->texts);
+	for (size_t i = 0; i < plan->n_ops; i++)
+		fix_op(plan, (struct plan_op *)(void *)((char *)plan + plan->ops) + i);
 	fix_vector(plan, plan->argv, plan->n_argv);
 	fix_vector(plan, plan->envp, plan->n_envp);
 	return plan;

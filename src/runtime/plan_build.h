@@ -25,8 +25,7 @@ struct plan {
 };
 
 struct plan_build {
-	struct buffer ops, lists, texts, fds;
-	uint32_t argv, n_argv, envp, n_envp;
+	struct buffer ops, argv, envp, lists, texts, fds;
 	uint32_t clone_flags;
 	bool own_oom_file; /* PLAN_OOM_SCORE finds its slot by itself */
 	bool failed;
@@ -47,7 +46,7 @@ uint32_t plan_add_list(struct plan_build *build, const void *items, size_t n, si
 /* A slot for a descriptor of the caller. */
 int plan_add_fd(struct plan_build *build, int fd);
 
-/* The command's vectors, NULL-terminated. Returns the number of entries. */
+/* The command's vectors, NULL-terminated; NULL is an empty one. Once each. */
 void plan_set_argv(struct plan_build *build, const char *const *argv);
 void plan_set_envp(struct plan_build *build, const char *const *envp);
 

@@ -2,7 +2,8 @@
  * The plan's format: what the compiler lays out, the interpreter executes and plan_print() reads.
  *
  * One block without a pointer: a header, operations of one fixed size, a scratch area for the report, the vectors of the command, lists
- * and, to the end of the block, NUL-terminated texts. Every reference is an offset from the block's first byte. plan_block_check()
+ * and, to the end of the block, NUL-terminated texts, in this order and without overlap, because the interpreter writes to the scratch
+ * area and the vectors. Every reference is an offset from the block's first byte. plan_block_check()
  * holds every bounds check; whoever gets a block from elsewhere calls it once and may then follow each offset blindly.
  *
  * Compiler and interpreter are built from one tree and embedded in one binary, so the format has no compatibility to keep: the magic
@@ -171,14 +172,16 @@ struct plan_header {
 	uint32_t magic;
 	uint32_t size; /* of the block */
 	uint32_t ops, n_ops;
+	uint32_t report;       /* a struct plan_report and n_ops struct plan_time, zeroes in the file */
 	uint32_t argv, n_argv; /* n 64-bit offsets of texts and one 0; the interpreter turns them into pointers in place */
 	uint32_t envp, n_envp;
-	uint32_t report;       /* a struct plan_report and n_ops struct plan_time, zeroes in the file */
+	uint32_t lists;        /* to the texts */
 	uint32_t texts;        /* to the end of the block */
 	uint32_t n_fds;        /* slots */
 	uint32_t own_oom_file; /* 1: the last slot is the process's own oom_score_adj, opened before the interpreter starts */
 	uint32_t clone_flags;  /* CLONE_NEW* for the first process */
 	uint32_t current;      /* operation under way, 0 in the file */
+	uint32_t reserved;     /* the operations are aligned to 8 bytes */
 };
 
 static inline const struct plan_op *plan_ops(const struct plan_header *plan)
@@ -196,9 +199,10 @@ static inline const uint32_t *plan_list(const struct plan_header *plan, const st
 	return (const uint32_t *)(const void *)((const char *)plan + op->list);
 }
 
+/* True when `count` items from `offset` on end before the texts. */
 static inline bool plan_range_ok(const struct plan_header *plan, uint32_t offset, uint64_t count, uint64_t item)
 {
-	return offset % 8 == 0 && offset >= sizeof(*plan) && offset <= plan->texts && count * item <= plan->texts - offset;
+	return offset % 8 == 0 && offset <= plan->texts && count * item <= plan->texts - offset;
 }
 
 static inline bool plan_text_ok(const struct plan_header *plan, uint64_t offset)
@@ -210,7 +214,7 @@ static inline bool plan_vector_ok(const struct plan_header *plan, uint32_t offse
 {
 	const uint64_t *slots = (const uint64_t *)(const void *)((const char *)plan + offset);
 
-	if (!plan_range_ok(plan, offset, (uint64_t)n + 1, sizeof(*slots)) || slots[n] != 0)
+	if (slots[n] != 0)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		if (!plan_text_ok(plan, slots[i]))
@@ -232,10 +236,12 @@ static inline bool plan_list_ok(const struct plan_header *plan, const struct pla
 {
 	const uint32_t *list = plan_list(plan, op);
 
+	if (!(refers & (PLAN_LISTS_TEXTS | PLAN_LISTS_NUMBERS | PLAN_LISTS_FILTER)))
+		return true;
+	if (op->list < plan->lists)
+		return false;
 	if (refers & PLAN_LISTS_FILTER)
 		return op->n_list > 0 && op->n_list <= UINT16_MAX && plan_range_ok(plan, op->list, op->n_list, 8);
-	if (!(refers & (PLAN_LISTS_TEXTS | PLAN_LISTS_NUMBERS)))
-		return true;
 	if (!plan_range_ok(plan, op->list, op->n_list, sizeof(uint32_t)))
 		return false;
 	if (refers & PLAN_LISTS_NUMBERS)
@@ -264,6 +270,27 @@ static inline bool plan_op_ok(const struct plan_header *plan, const struct plan_
 	return plan_list_ok(plan, op, refers);
 }
 
+/* The areas follow each other as the header says. 64-bit sums of 32-bit numbers do not overflow. */
+static inline bool plan_areas_ok(const struct plan_header *plan)
+{
+	uint64_t report_size = sizeof(struct plan_report) + (uint64_t)plan->n_ops * sizeof(struct plan_time);
+	uint64_t at = sizeof(*plan);
+
+	if (plan->ops != at)
+		return false;
+	at += (uint64_t)plan->n_ops * sizeof(struct plan_op);
+	if (plan->report != at)
+		return false;
+	at += report_size;
+	if (plan->argv != at)
+		return false;
+	at += ((uint64_t)plan->n_argv + 1) * sizeof(uint64_t);
+	if (plan->envp != at)
+		return false;
+	at += ((uint64_t)plan->n_envp + 1) * sizeof(uint64_t);
+	return plan->lists == at && at <= plan->texts && plan->texts < plan->size;
+}
+
 /* True when every offset in the block leads to what it should, inside it. `block` is aligned to 8 bytes, `size` bytes long. */
 static inline bool plan_block_check(const void *block, size_t size)
 {
@@ -271,13 +298,9 @@ static inline bool plan_block_check(const void *block, size_t size)
 
 	if (size < sizeof(*plan) || size > PLAN_MAX_BYTES || plan->magic != PLAN_MAGIC || plan->size != size)
 		return false;
-	if (plan->texts < sizeof(*plan) || plan->texts >= size || ((const char *)block)[size - 1] != '\0')
-		return false;
 	if (plan->n_ops == 0 || plan->n_ops > PLAN_MAX_OPS || plan->n_fds > PLAN_MAX_FDS || plan->own_oom_file > plan->n_fds)
 		return false;
-	if (!plan_range_ok(plan, plan->ops, plan->n_ops, sizeof(struct plan_op)))
-		return false;
-	if (!plan_range_ok(plan, plan->report, 1, sizeof(struct plan_report) + plan->n_ops * sizeof(struct plan_time)))
+	if (!plan_areas_ok(plan) || ((const char *)block)[size - 1] != '\0')
 		return false;
 	if (!plan_vector_ok(plan, plan->argv, plan->n_argv) || !plan_vector_ok(plan, plan->envp, plan->n_envp))
 		return false;
