@@ -27,7 +27,8 @@ struct checks {
 	struct cli *cli;
 	struct table table;
 	cJSON *json;
-	bool bad; /* something required is missing */
+	const char *advice; /* what to do about all that is missing */
+	bool bad;           /* something required is missing */
 };
 
 static bool add_json(cJSON *list, const struct check *check)
@@ -44,14 +45,22 @@ static bool add_json(cJSON *list, const struct check *check)
 	       cJSON_AddStringToObject(item, "howToMend", check->how_to_mend);
 }
 
+static void add_advice(struct checks *c, const struct check *check)
+{
+	c->advice = arena_printf(&c->cli->arena, "%s\n%s is needed for %s.\n    To mend: %s.\n", c->advice, check->name,
+				 check->needed_for, check->how_to_mend);
+	if (!c->advice)
+		c->advice = "";
+}
+
 static void put_check(struct checks *c, const struct check *check)
 {
 	c->bad = c->bad || (!check->ok && check->required);
 	table_cell(&c->table, check->name);
 	table_cell(&c->table, check->ok ? "ok" : check->required ? "MISSING" : "missing");
 	table_cell(&c->table, check->detail);
-	table_cell(&c->table, check->needed_for);
-	table_cell(&c->table, check->ok ? "" : check->how_to_mend);
+	if (!check->ok)
+		add_advice(c, check);
 	if (c->json && !add_json(c->json, check)) {
 		cJSON_Delete(c->json);
 		c->json = NULL;
@@ -111,8 +120,8 @@ static void check_daemon(struct checks *c)
 
 static int run_check(struct cli *cli, const void *opts, char **args, int n_args, struct error *err)
 {
-	static const char *const headings[] = { "WHAT", "STATE", "FOUND", "NEEDED FOR", "TO MEND", NULL };
-	struct checks checks = { .cli = cli, .json = cli->json ? cJSON_CreateArray() : NULL };
+	static const char *const headings[] = { "WHAT", "STATE", "FOUND", NULL };
+	struct checks checks = { .cli = cli, .advice = "", .json = cli->json ? cJSON_CreateArray() : NULL };
 
 	(void)opts;
 	(void)args;
@@ -122,8 +131,10 @@ static int run_check(struct cli *cli, const void *opts, char **args, int n_args,
 	check_daemon(&checks);
 	if (cli->json && json_print(checks.json, cli->out, err) < 0)
 		return CLI_FAILED;
-	if (!cli->json)
+	if (!cli->json) {
 		table_print(&checks.table, cli->out);
+		(void)fputs(checks.advice, cli->out);
+	}
 	if (cli_check_memory(cli, err) < 0)
 		return CLI_FAILED;
 	return checks.bad ? CLI_EXIT_FAILURE : CLI_EXIT_OK;

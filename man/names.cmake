@@ -1,0 +1,12 @@
+cmake_minimum_required(VERSION 3.25)
+# Fails the build when a command has no page, or a page no command.
+execute_process(COMMAND ${MONOPOD} help --names OUTPUT_VARIABLE names COMMAND_ERROR_IS_FATAL ANY)
+string(STRIP "${names}" names)
+string(REPLACE "\n" ";" names "${names}")
+string(REPLACE "," ";" pages "${PAGES}")
+list(SORT names)
+list(SORT pages)
+if(NOT names STREQUAL pages)
+  message(FATAL_ERROR "man/CMakeLists.txt lists ${pages}; the program has ${names}")
+endif()
+file(TOUCH ${STAMP})
