@@ -32,47 +32,65 @@ struct round {
 	unsigned count;
 };
 
-static const struct nlattr *find(const struct nlattr *nest, uint16_t type)
-{
-	const struct nlattr *attr;
+struct tuple {
+	uint8_t protocol;
+	uint16_t port;
+};
 
-	mnl_attr_for_each_nested(attr, nest)
-	{
-		if (mnl_attr_get_type(attr) == type)
-			return attr;
-	}
-	return NULL;
+static int take_protocol_attribute(const struct nlattr *attr, void *arg)
+{
+	struct tuple *tuple = arg;
+
+	if (mnl_attr_get_type(attr) == CTA_PROTO_NUM)
+		tuple->protocol = mnl_attr_get_u8(attr);
+	else if (mnl_attr_get_type(attr) == CTA_PROTO_DST_PORT)
+		tuple->port = ntohs(mnl_attr_get_u16(attr));
+	return MNL_CB_OK;
 }
 
-/* Kernels before 5.8 do not filter dumps. */
-static bool is_wanted(const struct nlattr *tuple, uint16_t port)
+static int take_tuple_attribute(const struct nlattr *attr, void *arg)
 {
-	const struct nlattr *protocol = find(tuple, CTA_TUPLE_PROTO);
-	const struct nlattr *number = protocol ? find(protocol, CTA_PROTO_NUM) : NULL;
-	const struct nlattr *destination = protocol ? find(protocol, CTA_PROTO_DST_PORT) : NULL;
+	if (mnl_attr_get_type(attr) == CTA_TUPLE_PROTO)
+		return mnl_attr_parse_nested(attr, take_protocol_attribute, arg);
+	return MNL_CB_OK;
+}
 
-	return number && mnl_attr_get_u8(number) == IPPROTO_UDP && destination && ntohs(mnl_attr_get_u16(destination)) == port;
+static int find_tuple(const struct nlattr *attr, void *arg)
+{
+	if (mnl_attr_get_type(attr) == CTA_TUPLE_ORIG)
+		*(const struct nlattr **)arg = attr;
+	return MNL_CB_OK;
+}
+
+/* Kernels before 5.8 do not filter dumps, so that what comes is looked at again. */
+static bool is_wanted(const struct nlattr *attr, uint16_t port)
+{
+	struct tuple tuple = { 0 };
+
+	(void)mnl_attr_parse_nested(attr, take_tuple_attribute, &tuple);
+	return tuple.protocol == IPPROTO_UDP && tuple.port == port;
+}
+
+static void add_deletion(struct round *round, const struct nlattr *tuple)
+{
+	struct nlmsghdr *m = add_message(&round->deletions, IPCTNL_MSG_CT_DELETE, 0, "forget UDP flow");
+
+	if (m)
+		mnl_attr_put(m, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(tuple), mnl_attr_get_payload(tuple));
+	/* It ended by itself meanwhile. */
+	nl_batch_tolerate(&round->deletions, ENOENT);
+	round->count++;
 }
 
 static int take_flow(const struct nlmsghdr *m, void *arg, struct error *err)
 {
+	const struct nlattr *tuple = NULL;
 	struct round *round = arg;
-	const struct nlattr *attr;
-	struct nlmsghdr *deletion;
 
 	(void)err;
-	mnl_attr_for_each(attr, m, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attr) != CTA_TUPLE_ORIG || round->count == ROUND_MAX || !is_wanted(attr, round->port))
-			continue;
-		deletion = add_message(&round->deletions, IPCTNL_MSG_CT_DELETE, 0, "forget UDP flow");
-		if (deletion)
-			mnl_attr_put(deletion, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(attr),
-				     mnl_attr_get_payload(attr));
-		/* It ended by itself meanwhile. */
-		nl_batch_tolerate(&round->deletions, ENOENT);
-		round->count++;
-	}
+	(void)mnl_attr_parse(m, sizeof(struct nfgenmsg), find_tuple, &tuple);
+	if (tuple && round->count < ROUND_MAX && is_wanted(tuple, round->port))
+		add_deletion(round, tuple);
 	return 0;
 }
 

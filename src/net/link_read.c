@@ -11,52 +11,53 @@ static void copy_text(char *text, size_t size, const struct nlattr *attr)
 	(void)snprintf(text, size, "%.*s", (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
 }
 
-static void parse_info(const struct nlattr *info, struct link_info *ret_info)
+static int take_info_attribute(const struct nlattr *attr, void *arg)
 {
-	const struct nlattr *attr;
+	struct link_info *info = arg;
 
-	mnl_attr_for_each_nested(attr, info)
-	{
-		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
-			copy_text(ret_info->kind, sizeof(ret_info->kind), attr);
+	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+		copy_text(info->kind, sizeof(info->kind), attr);
+	return MNL_CB_OK;
+}
+
+static int take_link_attribute(const struct nlattr *attr, void *arg)
+{
+	struct link_info *info = arg;
+
+	switch (mnl_attr_get_type(attr)) {
+	case IFLA_IFNAME:
+		copy_text(info->name, sizeof(info->name), attr);
+		break;
+	case IFLA_IFALIAS:
+		copy_text(info->alias, sizeof(info->alias), attr);
+		break;
+	case IFLA_MASTER:
+		info->master = (int)mnl_attr_get_u32(attr);
+		break;
+	case IFLA_LINK:
+		info->peer = (int)mnl_attr_get_u32(attr);
+		break;
+	case IFLA_MTU:
+		info->mtu = mnl_attr_get_u32(attr);
+		break;
+	case IFLA_ADDRESS:
+		if (mnl_attr_get_payload_len(attr) == sizeof(info->mac))
+			memcpy(info->mac, mnl_attr_get_payload(attr), sizeof(info->mac));
+		break;
+	case IFLA_LINKINFO:
+		return mnl_attr_parse_nested(attr, take_info_attribute, info);
+	default:
+		break;
 	}
+	return MNL_CB_OK;
 }
 
 static void parse_link(const struct nlmsghdr *m, struct link_info *ret_info)
 {
 	const struct ifinfomsg *body = mnl_nlmsg_get_payload(m);
-	const struct nlattr *attr;
 
 	*ret_info = (struct link_info){ .index = body->ifi_index };
-	mnl_attr_for_each(attr, m, sizeof(*body))
-	{
-		switch (mnl_attr_get_type(attr)) {
-		case IFLA_IFNAME:
-			copy_text(ret_info->name, sizeof(ret_info->name), attr);
-			break;
-		case IFLA_IFALIAS:
-			copy_text(ret_info->alias, sizeof(ret_info->alias), attr);
-			break;
-		case IFLA_MASTER:
-			ret_info->master = (int)mnl_attr_get_u32(attr);
-			break;
-		case IFLA_LINK:
-			ret_info->peer = (int)mnl_attr_get_u32(attr);
-			break;
-		case IFLA_MTU:
-			ret_info->mtu = mnl_attr_get_u32(attr);
-			break;
-		case IFLA_ADDRESS:
-			if (mnl_attr_get_payload_len(attr) == sizeof(ret_info->mac))
-				memcpy(ret_info->mac, mnl_attr_get_payload(attr), sizeof(ret_info->mac));
-			break;
-		case IFLA_LINKINFO:
-			parse_info(attr, ret_info);
-			break;
-		default:
-			break;
-		}
-	}
+	(void)mnl_attr_parse(m, sizeof(*body), take_link_attribute, ret_info);
 }
 
 static int take_link(const struct nlmsghdr *m, void *arg, struct error *err)
@@ -120,20 +121,23 @@ struct address_walk {
 	void *arg;
 };
 
+static int take_address_attribute(const struct nlattr *attr, void *arg)
+{
+	if (mnl_attr_get_type(attr) == IFA_LOCAL)
+		*(uint32_t *)arg = ntohl(mnl_attr_get_u32(attr));
+	return MNL_CB_OK;
+}
+
 static int visit_address(const struct nlmsghdr *m, void *arg, struct error *err)
 {
 	const struct ifaddrmsg *body = mnl_nlmsg_get_payload(m);
 	const struct address_walk *walk = arg;
-	const struct nlattr *attr;
+	uint32_t address = 0;
 
 	if (m->nlmsg_type != RTM_NEWADDR || body->ifa_family != AF_INET)
 		return 0;
-	mnl_attr_for_each(attr, m, sizeof(*body))
-	{
-		if (mnl_attr_get_type(attr) == IFA_LOCAL)
-			return walk->fn((int)body->ifa_index, ntohl(mnl_attr_get_u32(attr)), body->ifa_prefixlen, walk->arg, err);
-	}
-	return 0;
+	(void)mnl_attr_parse(m, sizeof(*body), take_address_attribute, &address);
+	return address == 0 ? 0 : walk->fn((int)body->ifa_index, address, body->ifa_prefixlen, walk->arg, err);
 }
 
 int address_each(struct netlink *nl, address_fn *fn, void *arg, struct error *err)
@@ -152,26 +156,42 @@ struct route_walk {
 	void *arg;
 };
 
+struct route {
+	struct ipv4_prefix destination;
+	int link;
+};
+
+static int take_route_attribute(const struct nlattr *attr, void *arg)
+{
+	struct route *route = arg;
+
+	switch (mnl_attr_get_type(attr)) {
+	case RTA_DST:
+		route->destination.base = ntohl(mnl_attr_get_u32(attr));
+		break;
+	case RTA_OIF:
+		route->link = (int)mnl_attr_get_u32(attr);
+		break;
+	case RTA_MULTIPATH:
+		if (mnl_attr_get_payload_len(attr) >= sizeof(struct rtnexthop))
+			route->link = ((const struct rtnexthop *)mnl_attr_get_payload(attr))->rtnh_ifindex;
+		break;
+	default:
+		break;
+	}
+	return MNL_CB_OK;
+}
+
 static int visit_route(const struct nlmsghdr *m, void *arg, struct error *err)
 {
 	const struct rtmsg *body = mnl_nlmsg_get_payload(m);
+	struct route route = { .destination = { .length = body->rtm_dst_len } };
 	const struct route_walk *walk = arg;
-	struct ipv4_prefix destination = { .length = body->rtm_dst_len };
-	const struct nlattr *attr;
-	int link = 0;
 
 	if (m->nlmsg_type != RTM_NEWROUTE || body->rtm_table != RT_TABLE_MAIN || (body->rtm_flags & RTM_F_CLONED))
 		return 0;
-	mnl_attr_for_each(attr, m, sizeof(*body))
-	{
-		if (mnl_attr_get_type(attr) == RTA_DST)
-			destination.base = ntohl(mnl_attr_get_u32(attr));
-		if (mnl_attr_get_type(attr) == RTA_OIF)
-			link = (int)mnl_attr_get_u32(attr);
-		if (mnl_attr_get_type(attr) == RTA_MULTIPATH && mnl_attr_get_payload_len(attr) >= sizeof(struct rtnexthop))
-			link = ((const struct rtnexthop *)mnl_attr_get_payload(attr))->rtnh_ifindex;
-	}
-	return walk->fn(link, &destination, walk->arg, err);
+	(void)mnl_attr_parse(m, sizeof(*body), take_route_attribute, &route);
+	return walk->fn(route.link, &route.destination, walk->arg, err);
 }
 
 int route_each(struct netlink *nl, route_fn *fn, void *arg, struct error *err)
