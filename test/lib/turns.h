@@ -31,7 +31,7 @@ static inline void turn(struct loop *loop)
 	if (!timer)
 		abort();
 	(void)uv_timer_init(&loop->uv, timer);
-	(void)uv_timer_start(timer, on_turn_timer, TURN_MS, 0);
+	(void)uv_timer_start(timer, on_turn_timer, TURN_MS, TURN_MS); /* again: uv_run() runs what is due before it waits */
 	(void)uv_run(&loop->uv, UV_RUN_ONCE);
 	uv_close((uv_handle_t *)timer, on_turn_closed);
 	(void)uv_run(&loop->uv, UV_RUN_NOWAIT);

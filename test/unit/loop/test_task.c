@@ -18,6 +18,7 @@
 #include "turns.h"
 
 #define DEADLINE_MS 40
+#define PATIENT_MS 60000
 #define N_STEPS 4
 
 /* How a step of the machine under test behaves, in run or in undo. */
@@ -156,13 +157,21 @@ STEP_FUNCTIONS(b, 1)
 STEP_FUNCTIONS(c, 2)
 STEP_FUNCTIONS(d, 3)
 
-static const struct step steps[N_STEPS] = {
+/* For tests of deadlines, and for those in which none may pass, however slow the machine is. */
+static const struct step hurried_steps[N_STEPS] = {
 	{ "a", run_a, undo_a, DEADLINE_MS },
 	{ "b", run_b, undo_b, DEADLINE_MS },
 	{ "c", run_c, undo_c, DEADLINE_MS },
 	{ "d", run_d, undo_d, DEADLINE_MS },
 };
-static const struct machine machine = MACHINE("letters", steps);
+static const struct step patient_steps[N_STEPS] = {
+	{ "a", run_a, undo_a, PATIENT_MS },
+	{ "b", run_b, undo_b, PATIENT_MS },
+	{ "c", run_c, undo_c, PATIENT_MS },
+	{ "d", run_d, undo_d, PATIENT_MS },
+};
+static const struct machine hurried = MACHINE("letters", hurried_steps);
+static const struct machine patient = MACHINE("letters", patient_steps);
 
 static void on_done(struct task *task, int result, const struct error *err)
 {
@@ -184,7 +193,8 @@ static void on_release(struct task *task)
 	op->n_released++;
 }
 
-static struct op *start(const enum behaviour run[N_STEPS], const enum behaviour undo[N_STEPS])
+static struct op *start_machine(const struct machine *machine, const enum behaviour run[N_STEPS],
+				const enum behaviour undo[N_STEPS])
 {
 	struct op *op = calloc(1, sizeof(*op));
 	struct error err = ERROR_INIT;
@@ -198,10 +208,20 @@ static struct op *start(const enum behaviour run[N_STEPS], const enum behaviour 
 	(void)uv_prepare_init(&loop.uv, &op->later);
 	op->later.data = op;
 	assert_int_equal(lane_open(loop.lanes, "letters", &op->lane, &err), 0);
-	assert_int_equal(task_start(&op->task, &loop, &machine, on_done, on_release, &err), 0);
+	assert_int_equal(task_start(&op->task, &loop, machine, on_done, on_release, &err), 0);
 	assert_false(op->done);
 	assert_string_equal(op->trace, "");
 	return op;
+}
+
+static struct op *start(const enum behaviour run[N_STEPS], const enum behaviour undo[N_STEPS])
+{
+	return start_machine(&patient, run, undo);
+}
+
+static struct op *start_hurried(const enum behaviour run[N_STEPS], const enum behaviour undo[N_STEPS])
+{
+	return start_machine(&hurried, run, undo);
 }
 
 static void end(struct op *op)
@@ -215,6 +235,13 @@ static void end(struct op *op)
 	uv_close((uv_handle_t *)&op->later, NULL);
 	turn(&loop);
 	(void)sem_destroy(&op->gate);
+}
+
+static void await_trace(const struct op *op, const char *piece)
+{
+	for (unsigned i = 0; i < MANY_TURNS && !strstr(op->trace, piece); i++)
+		turn(&loop);
+	assert_non_null(strstr(op->trace, piece));
 }
 
 static struct op *run_all(const enum behaviour run[N_STEPS], const enum behaviour undo[N_STEPS])
@@ -344,8 +371,7 @@ static void test_cancel_names_the_step(void **state)
 	int64_t began_us = clock_monotonic_us();
 
 	(void)state;
-	while (!strstr(op->trace, "+b"))
-		turn(&loop);
+	await_trace(op, "+b");
 	(void)error_set(&why, ERR_CANCELLED, "the client went away");
 	task_cancel(&op->task, &why);
 	end(op);
@@ -380,7 +406,7 @@ static void test_cancel_waits_for_a_lane_job(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < MANY_TURNS && stats.busy == 0; i++) {
-		(void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+		turn(&loop);
 		lane_pool_stats(loop.lanes, &stats);
 	}
 	assert_int_equal(stats.busy, 1);
@@ -406,7 +432,8 @@ static void test_deadline_in_each_step(void **state)
 		struct op *op;
 
 		run[at] = HANGS;
-		op = run_all(run, NULL);
+		op = start_hurried(run, NULL);
+		end(op);
 		assert_int_equal(op->err.code, ERR_DEADLINE);
 		(void)snprintf(expected, sizeof(expected), "%c: did not finish within %d ms", (char)('a' + at), DEADLINE_MS);
 		assert_string_equal(op->err.text, expected);
@@ -425,7 +452,8 @@ static void test_deadline_in_each_undo(void **state)
 		struct op *op;
 
 		undo[at] = HANGS;
-		op = run_all(run, undo);
+		op = start_hurried(run, undo);
+		end(op);
 		assert_string_equal(op->err.text, "d: no");
 		assert_string_equal(op->trace, "+a+b+c+d-d-c-b-a");
 		free(op);
@@ -436,15 +464,13 @@ static void test_late_resume_is_ignored(void **state)
 {
 	static const enum behaviour run[N_STEPS] = { AT_ONCE, HANGS, AT_ONCE, AT_ONCE };
 	static const enum behaviour undo[N_STEPS] = { AT_ONCE, HANGS, AT_ONCE, AT_ONCE };
-	struct op *op = start(run, undo);
+	struct op *op = start_hurried(run, undo);
 	unsigned ticket;
 
 	(void)state;
-	while (!strstr(op->trace, "+b"))
-		turn(&loop);
+	await_trace(op, "+b");
 	ticket = op->old_ticket;
-	while (!strstr(op->trace, "-b"))
-		turn(&loop);
+	await_trace(op, "-b");
 	task_resume_visit(&op->task, ticket, 0, NULL);
 	assert_string_equal(op->trace, "+a+b-b"); /* the undo still waits for its own event */
 	task_resume_visit(&op->task, op->old_ticket, 0, NULL);
@@ -459,7 +485,7 @@ static void test_late_resume_is_ignored(void **state)
 static void test_overrun_job_keeps_the_task(void **state)
 {
 	static const enum behaviour run[N_STEPS] = { AT_ONCE, HANGS_IN_LANE, AT_ONCE, AT_ONCE };
-	struct op *op = start(run, NULL);
+	struct op *op = start_hurried(run, NULL);
 
 	(void)state;
 	assert_true(turn_until(&loop, &op->done, MANY_TURNS));
@@ -477,7 +503,7 @@ static void test_undo_in_lane_runs_late(void **state)
 {
 	static const enum behaviour run[N_STEPS] = { AT_ONCE, HANGS_IN_LANE, AT_ONCE, AT_ONCE };
 	static const enum behaviour undo[N_STEPS] = { AT_ONCE, HANGS_IN_LANE, AT_ONCE, AT_ONCE };
-	struct op *op = start(run, undo);
+	struct op *op = start_hurried(run, undo);
 	struct lane_stats stats;
 	int left = 0;
 
@@ -498,11 +524,12 @@ static void test_undo_in_lane_runs_late(void **state)
 static void test_timeline(void **state)
 {
 	static const enum behaviour run[N_STEPS] = { AT_ONCE, LATER, HANGS, AT_ONCE };
-	struct op *op = run_all(run, NULL);
+	struct op *op = start_hurried(run, NULL);
 	const struct timeline *timeline = &op->task.timeline;
 	static const char *const names[] = { "a", "b", "c", "undo c", "undo b", "undo a" };
 
 	(void)state;
+	end(op);
 	assert_int_equal(timeline->n_entries, ARRAY_SIZE(names));
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const struct timeline_entry *entry = &timeline->entries[i];
@@ -563,15 +590,15 @@ static void test_fault_points(void **state)
 
 static void test_machines_are_listed(void **state)
 {
-	static const struct machine other = MACHINE("others", steps);
+	static const struct machine other = MACHINE("others", patient_steps);
 
 	(void)state;
 	assert_null(machine_next(NULL));
-	machine_register(&machine);
+	machine_register(&hurried);
 	machine_register(&other);
-	machine_register(&machine);
-	assert_ptr_equal(machine_next(NULL), &machine);
-	assert_ptr_equal(machine_next(&machine), &other);
+	machine_register(&hurried);
+	assert_ptr_equal(machine_next(NULL), &hurried);
+	assert_ptr_equal(machine_next(&hurried), &other);
 	assert_null(machine_next(&other));
 }
 
