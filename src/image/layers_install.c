@@ -40,17 +40,6 @@ static int take_bytes(void *arg, const void *data, size_t len, struct error *err
 	return unpack_write(s->unpack, data, len, err);
 }
 
-static int check_result(const struct install *in, size_t i, const struct unpack_result *result, struct error *err)
-{
-	const struct descriptor *promised = &in->manifest.layers[i];
-
-	if (*promised->digest && strcmp(promised->digest, result->digest) != 0)
-		return error_set(err, ERR_DATA_LOSS, "it turned out to be %s", result->digest);
-	if (strcmp(in->config.diff_ids[i], result->diff_id) != 0)
-		return error_set(err, ERR_DATA_LOSS, "its content is %s and not %s", result->diff_id, in->config.diff_ids[i]);
-	return 0;
-}
-
 static int stream_layer(struct crew *crew, size_t i, int dirfd, struct unpack_result *ret_result, struct error *err)
 {
 	struct install *in = crew->in;
@@ -58,6 +47,7 @@ static int stream_layer(struct crew *crew, size_t i, int dirfd, struct unpack_re
 		.dirfd = dirfd,
 		.is_layer = true,
 		.max_bytes = (uint64_t)in->store->max_layer_bytes,
+		.digest = *in->manifest.layers[i].digest ? in->manifest.layers[i].digest : NULL,
 		.cancelled = &crew->stop,
 	};
 	struct stream s = { crew, i, NULL };
@@ -69,7 +59,9 @@ static int stream_layer(struct crew *crew, size_t i, int dirfd, struct unpack_re
 	if (result == 0)
 		result = unpack_finish(s.unpack, ret_result, err);
 	unpack_free(s.unpack);
-	return result < 0 ? -1 : check_result(in, i, ret_result, err);
+	if (result == 0 && strcmp(in->config.diff_ids[i], ret_result->diff_id) != 0)
+		return error_set(err, ERR_DATA_LOSS, "its content is %s and not %s", ret_result->diff_id, in->config.diff_ids[i]);
+	return result;
 }
 
 static int unpack_new_layer(struct crew *crew, size_t i, struct layer *layer, struct error *err)

@@ -51,6 +51,7 @@ struct wish {
 	const char *accept; /* may be NULL */
 	const atomic_bool *stop;
 	uint64_t max_bytes;
+	bool is_promise; /* max_bytes is what the manifest says, not a limit of ours */
 	blob_sink sink;
 	void *sink_arg;
 	struct buffer *whole; /* what the sink fills; emptied before each try. NULL: a try goes on where the last one broke */
@@ -158,7 +159,8 @@ static int count_bytes(void *arg, const void *data, size_t len, struct error *er
 	struct wish *w = arg;
 
 	if (len > w->max_bytes - w->received)
-		return error_set(err, ERR_DATA_LOSS, "it is longer than %llu bytes", (unsigned long long)w->max_bytes);
+		return error_set(err, w->is_promise ? ERR_DATA_LOSS : ERR_EXHAUSTED, "it is longer than %llu bytes",
+				 (unsigned long long)w->max_bytes);
 	w->received += len;
 	return w->sink(w->sink_arg, data, len, err);
 }
@@ -524,6 +526,7 @@ int registry_get_blob(struct registry *r, const struct descriptor *what, const a
 		.path = path,
 		.stop = stop,
 		.max_bytes = what->size_bytes,
+		.is_promise = true,
 		.sink = append,
 		.sink_arg = b,
 		.whole = b,
@@ -541,6 +544,7 @@ int registry_fetch_blob(struct registry *r, const struct descriptor *what, const
 		.path = path,
 		.stop = stop,
 		.max_bytes = what->size_bytes,
+		.is_promise = true,
 		.sink = sink,
 		.sink_arg = sink_arg,
 	};

@@ -40,6 +40,8 @@ struct unpack {
 	uint64_t plain_bytes;
 	struct error pump_error;
 	bool pump_failed;
+	struct error failure; /* what ended the children, when failed */
+	bool failed;
 };
 
 static bool is_cancelled(const struct unpack *u)
@@ -233,17 +235,31 @@ static int conclude(struct unpack *u, struct error *err)
 	return find_failure(u, err);
 }
 
+/* The children could not read it. Whether that is the transfer's fault, the digest of the whole tells. */
+static bool is_worth_hashing(const struct unpack *u)
+{
+	return u->failed && u->failure.code == ERR_INVALID && u->options.digest;
+}
+
 int unpack_write(struct unpack *u, const void *data, size_t len, struct error *err)
 {
 	int result;
 
 	if (digest_update(&u->compressed_digest, data, len, err) < 0)
 		return -1;
+	if (u->failed)
+		return 0;
 	atomic_fetch_add(&u->compressed_bytes, len);
 	result = feed(u, u->input, NULL, data, len, err);
 	if (result <= 0)
 		return result;
-	return conclude(u, err) < 0 ? -1 : error_set(err, ERR_INTERNAL, "decompressor ended early");
+	if (conclude(u, &u->failure) == 0)
+		(void)error_set(&u->failure, ERR_INTERNAL, "decompressor ended early");
+	u->failed = true;
+	if (is_worth_hashing(u))
+		return 0;
+	*err = u->failure;
+	return -1;
 }
 
 /* Only a directory of this very layer can be marked, whatever the child said. */
@@ -305,11 +321,21 @@ int unpack_finish(struct unpack *u, struct unpack_result *ret_result, struct err
 {
 	struct unpack_result result = { 0 };
 
-	if (conclude(u, err) < 0)
+	if (!u->failed)
+		u->failed = conclude(u, &u->failure) < 0;
+	if (u->failed && !is_worth_hashing(u)) {
+		*err = u->failure;
 		return -1;
-	if (digest_end(&u->compressed_digest, result.digest, err) < 0 || digest_end(&u->plain_digest, result.diff_id, err) < 0)
+	}
+	if (digest_end(&u->compressed_digest, result.digest, err) < 0)
 		return -1;
-	if (take_reports(u, &result, err) < 0)
+	if (u->options.digest && strcmp(u->options.digest, result.digest) != 0)
+		return error_set(err, ERR_DATA_LOSS, "it turned out to be %s", result.digest);
+	if (u->failed) {
+		*err = u->failure;
+		return -1;
+	}
+	if (digest_end(&u->plain_digest, result.diff_id, err) < 0 || take_reports(u, &result, err) < 0)
 		return -1;
 	*ret_result = result;
 	return 0;

@@ -30,6 +30,7 @@ struct unpack_options {
 	int dirfd;                    /* an empty directory; stays the caller's and open until the end */
 	bool is_layer;                /* false: an archive of plain files (import.c) */
 	uint64_t max_bytes;           /* of the decompressed stream, and of all files together */
+	const char *digest;           /* of what is going to be written; NULL: not known */
 	const atomic_bool *cancelled; /* may be NULL */
 };
 
@@ -42,10 +43,12 @@ struct unpack_result {
 
 int unpack_begin(const struct unpack_options *options, struct unpack **ret_unpack, struct error *err);
 
-/* Blocks while the children are busy. ERR_CANCELLED when *cancelled became true meanwhile. */
+/* Blocks while the children are busy. ERR_CANCELLED when *cancelled became true meanwhile. What the children cannot read is no error
+ * yet when the digest is known: it is hashed to the end, to tell a broken transfer from a broken image. */
 int unpack_write(struct unpack *unpack, const void *data, size_t len, struct error *err);
 
-/* No more bytes: waits for the children and gives the result, which the caller compares with what it was promised. */
+/* No more bytes: waits for the children and gives the result. ERR_DATA_LOSS when the digest is another. The caller compares the rest with
+ * what it was promised. */
 int unpack_finish(struct unpack *unpack, struct unpack_result *ret_result, struct error *err);
 
 /* Ends children that still run. To be called in any case, also after unpack_finish(). NULL is fine. */

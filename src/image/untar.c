@@ -32,6 +32,10 @@ struct directory_time {
 struct untar {
 	const struct untar_options *options;
 	struct tree tree;
+	int tarfd;
+	bool stream_ended;  /* no more bytes */
+	bool archive_ended; /* in the padding of the last file */
+	char chunk[READ_STEP];
 	struct archive *archive;
 	uint64_t bytes;    /* of data blocks */
 	uint64_t apparent; /* sum of file sizes: what the limit is for, since a sparse file may be filled later */
@@ -178,8 +182,10 @@ static int write_data(struct untar *u, int fd, uint64_t size, struct error *err)
 			return -1;
 		written += len;
 	}
-	if (result != ARCHIVE_EOF)
+	/* Some builders end the stream with the last byte of the last file: neither padding nor end mark. Nothing is missing then. */
+	if (result != ARCHIVE_EOF && !(u->stream_ended && written == size))
 		return archive_failed(u->archive, "read file", err);
+	u->archive_ended = result != ARCHIVE_EOF;
 	if (written < size && ftruncate(fd, (off_t)size) < 0)
 		return error_sys(err, errno, "set the size of a sparse file");
 	u->bytes += (written + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
@@ -389,16 +395,16 @@ static int unpack_all(struct untar *u, struct error *err)
 {
 	uint64_t entries = 0;
 	struct archive_entry *e;
-	int result;
+	int result = ARCHIVE_EOF;
 
 	/* A warning says that a name is not valid in some encoding; the bytes are there all the same. */
-	while ((result = archive_read_next_header(u->archive, &e)) == ARCHIVE_OK || result == ARCHIVE_WARN) {
+	while (!u->archive_ended && ((result = archive_read_next_header(u->archive, &e)) == ARCHIVE_OK || result == ARCHIVE_WARN)) {
 		if (++entries > u->options->max_inodes)
 			return error_set(err, ERR_EXHAUSTED, "more than %llu entries", (unsigned long long)u->options->max_inodes);
 		if (unpack_entry(u, e, err) < 0)
 			return -1;
 	}
-	if (result != ARCHIVE_EOF)
+	if (result != ARCHIVE_EOF && !u->archive_ended)
 		return archive_failed(u->archive, "read tar", err);
 	set_directory_times(u);
 	return 0;
@@ -425,9 +431,25 @@ static void release(struct untar *u)
 	tree_release(&u->tree);
 	if (u->archive)
 		(void)archive_read_free(u->archive);
+	free(u);
 }
 
-static int open_archive(struct untar *u, int tarfd, struct error *err)
+static la_ssize_t read_stream(struct archive *a, void *arg, const void **ret_data)
+{
+	struct untar *u = arg;
+	ssize_t n;
+
+	do {
+		n = read(u->tarfd, u->chunk, sizeof(u->chunk));
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		archive_set_error(a, errno, "read stream: %s", strerror(errno));
+	u->stream_ended = n == 0;
+	*ret_data = u->chunk;
+	return n;
+}
+
+static int open_archive(struct untar *u, struct error *err)
 {
 	u->archive = archive_read_new();
 	if (!u->archive)
@@ -435,28 +457,41 @@ static int open_archive(struct untar *u, int tarfd, struct error *err)
 	/* "empty" makes a stream of no bytes an archive of no entries, as other unpackers take it. */
 	if (archive_read_support_format_tar(u->archive) != ARCHIVE_OK ||
 	    archive_read_support_format_empty(u->archive) != ARCHIVE_OK ||
-	    archive_read_open_fd(u->archive, tarfd, READ_STEP) != ARCHIVE_OK)
+	    archive_read_open(u->archive, u, NULL, read_stream, NULL) != ARCHIVE_OK)
 		return archive_failed(u->archive, "open tar", err);
 	return 0;
 }
 
+static struct untar *make_untar(int tarfd, int rootfd, const struct untar_options *options)
+{
+	struct untar *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->options = options;
+	u->tarfd = tarfd;
+	tree_init(&u->tree, rootfd);
+	u->tree.is_layer = options->is_layer;
+	u->tree.max_inodes = options->max_inodes;
+	u->tree.on_opaque = options->on_opaque;
+	u->tree.on_opaque_arg = options->arg;
+	return u;
+}
+
 int untar(int tarfd, int rootfd, const struct untar_options *options, struct untar_usage *ret_usage, struct error *err)
 {
-	struct untar u = { .options = options };
+	struct untar *u = make_untar(tarfd, rootfd, options);
 	int result;
 
-	tree_init(&u.tree, rootfd);
-	u.tree.is_layer = options->is_layer;
-	u.tree.max_inodes = options->max_inodes;
-	u.tree.on_opaque = options->on_opaque;
-	u.tree.on_opaque_arg = options->arg;
-	result = open_archive(&u, tarfd, err);
+	if (!u)
+		return error_set(err, ERR_EXHAUSTED, "out of memory for a tar reader");
+	result = open_archive(u, err);
 	if (result == 0)
-		result = unpack_all(&u, err);
+		result = unpack_all(u, err);
 	if (result == 0)
 		result = drain(tarfd, err);
 	if (result == 0)
-		*ret_usage = (struct untar_usage){ u.bytes, u.tree.inodes };
-	release(&u);
+		*ret_usage = (struct untar_usage){ u->bytes, u->tree.inodes };
+	release(u);
 	return result;
 }

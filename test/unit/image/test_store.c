@@ -162,11 +162,13 @@ static void assert_empty(struct place *p)
 	assert_int_equal(usage(p).inodes, 0);
 }
 
-/* Waits for the collector, which works when it is woken by a last reference. */
+/* Waits for the collector, which is woken by a last reference, to be done. */
 static void wait_empty(struct place *p)
 {
 	for (int i = 0; i < 500 && fixture_count(p->root, "layers") + fixture_count(p->root, "images") > 0; i++)
 		(void)usleep(10000);
+	assert_int_equal(fixture_count(p->root, "layers"), 0);
+	collect_now(p->store);
 }
 
 static void an_image_says_what_it_is(void **state)

@@ -44,7 +44,9 @@ static int tear_down(void **state)
 static int unpack_bytes(struct place *p, struct bytes data, size_t step, uint64_t max_bytes, struct unpack_result *result,
 			struct error *err)
 {
-	const struct unpack_options options = { p->fd, true, max_bytes, &p->cancelled };
+	const struct unpack_options options = {
+		.dirfd = p->fd, .is_layer = true, .max_bytes = max_bytes, .cancelled = &p->cancelled
+	};
 	struct unpack *unpack = NULL;
 	int done = 0;
 
@@ -289,7 +291,9 @@ static void bombs_meet_the_budget(void **state)
 static void cancellation(void **state)
 {
 	struct place *p = *state;
-	const struct unpack_options options = { p->fd, true, 1 << 30, &p->cancelled };
+	const struct unpack_options options = {
+		.dirfd = p->fd, .is_layer = true, .max_bytes = 1 << 30, .cancelled = &p->cancelled
+	};
 	struct bytes packed = bomb((size_t)16 << 20, true);
 	struct unpack *unpack;
 	struct unpack_result result;
@@ -311,6 +315,38 @@ static void cancellation(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
 	free(packed.data);
+}
+
+/* The same damage is the transfer's fault or the image's, as the digest says. */
+static void damage_is_told_from_nonsense(void **state)
+{
+	struct place *p = *state;
+	struct bytes tar = fixture_tar(some_items, ARRAY_SIZE(some_items)), gzip = fixture_gzip(tar);
+	char digest[DIGEST_TEXT_SIZE];
+	struct unpack_options options = { .dirfd = p->fd, .is_layer = true, .max_bytes = 1 << 20, .digest = digest };
+	struct error err = ERROR_INIT;
+
+	need_root();
+	assert_ok(digest_of(gzip.data, gzip.len, digest, &err), &err);
+	gzip.data[12] ^= 0x40;
+	for (int nonsense = 0; nonsense < 2; nonsense++) {
+		struct unpack_result result;
+		struct unpack *unpack;
+
+		if (nonsense)
+			assert_ok(digest_of(gzip.data, gzip.len, digest, &err), &err);
+		assert_ok(unpack_begin(&options, &unpack, &err), &err);
+		for (size_t i = 0; i < gzip.len; i++) {
+			assert_ok(unpack_write(unpack, gzip.data + i, 1, &err), &err);
+			if (i == 100)
+				(void)usleep(100000); /* the decompressor has seen the damage by now, and ended */
+		}
+		assert_failed(unpack_finish(unpack, &result, &err), &err, nonsense ? ERR_INVALID : ERR_DATA_LOSS,
+			      nonsense ? "gzip" : "turned out to be");
+		unpack_free(unpack);
+	}
+	free(tar.data);
+	free(gzip.data);
 }
 
 static unsigned open_descriptors(void)
@@ -446,8 +482,9 @@ static void the_cage_holds(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
-	CASE(all_compressions),      CASE(the_root_may_be_opaque), CASE(opaque_marks_follow_no_links), CASE(broken_compression),
-	CASE(bombs_meet_the_budget), CASE(cancellation),           CASE(no_descriptor_stays),          CASE(the_cage_holds),
+	CASE(all_compressions),    CASE(the_root_may_be_opaque),       CASE(opaque_marks_follow_no_links),
+	CASE(broken_compression),  CASE(bombs_meet_the_budget),        CASE(cancellation),
+	CASE(no_descriptor_stays), CASE(damage_is_told_from_nonsense), CASE(the_cage_holds),
 };
 
 int main(int argc, char **argv)

@@ -533,6 +533,29 @@ static void broken_streams(void **state)
 	free(tar.data);
 }
 
+/* What umoci and other users of an unclosed writer produce: the stream ends with the last byte of the last file. */
+static void a_missing_end_is_none(void **state)
+{
+	static const struct item items[] = { { .name = "a", .type = 'f', .data = "a" },
+					     { .name = "last", .type = 'f', .data = "content" } };
+	struct place *p = *state;
+	struct error err = ERROR_INIT;
+	struct untar_usage usage;
+	const struct untar_options options = {
+		.is_layer = true, .max_bytes = 1 << 20, .max_inodes = 100, .on_opaque = on_opaque, .arg = p
+	};
+	struct bytes tar = fixture_tar(items, ARRAY_SIZE(items));
+
+	need_root();
+	/* Two headers and one block of data stand before the last one's. */
+	assert_ok(untar_bytes(p, (struct bytes){ tar.data, (size_t)3 * 512 + 7 }, &options, &usage, &err), &err);
+	assert_content(p, "last", "content");
+	assert_int_equal(usage.inodes, 2);
+	assert_failed(untar_bytes(p, (struct bytes){ tar.data, (size_t)3 * 512 + 6 }, &options, &usage, &err), &err, ERR_INVALID,
+		      "last");
+	free(tar.data);
+}
+
 /* As the outer archive of an import: files only, nobody's but ours. */
 static void plain_archives(void **state)
 {
@@ -616,6 +639,7 @@ int main(void)
 		CASE(attributes_are_chosen),
 		CASE(entries_are_counted),
 		CASE(broken_streams),
+		CASE(a_missing_end_is_none),
 		CASE(plain_archives),
 		cmocka_unit_test(paths_are_cleaned),
 	};

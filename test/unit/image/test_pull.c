@@ -1,0 +1,732 @@
+/* Pulls from a registry that is ill in every way that registries and networks are, and from a real one. */
+#include "image_fixture.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "image/strv.h"
+
+#define PYTHON "/usr/bin/python3"
+
+struct place {
+	char *dir, *root, *layout, *log, *certs;
+	struct image_store *store;
+	pid_t server;
+	unsigned port, other_port;
+	struct blob manifest; /* of the image in the layout */
+};
+
+/* ---- servers ---- */
+
+static void wait_for_file(const char *dir, const char *name)
+{
+	for (int i = 0; i < 1000 && !fixture_exists(dir, name); i++)
+		(void)usleep(10000);
+	assert_true(fixture_exists(dir, name));
+}
+
+static void start_ills(struct place *p, const char *certificate, const char *key)
+{
+	_cleanup_free_
+	char *ports = fixture_path(p->dir, "ports");
+	_cleanup_free_
+	char *script = strdup(__FILE__);
+	_cleanup_free_
+	char *path = NULL;
+	_cleanup_free_
+	char *text = NULL;
+
+	*strstr(script, "/unit/image/") = '\0';
+	path = fixture_path(script, "lib/registry_of_ills.py");
+	p->server = fixture_start(p->log, (const char *const[]){ PYTHON, path, p->layout, ports, p->log, certificate, key, NULL });
+	wait_for_file(p->dir, "ports");
+	text = fixture_read(p->dir, "ports");
+	assert_int_equal(sscanf(text, "%u %u", &p->port, &p->other_port), 2);
+	assert_int_equal(unlink(ports), 0);
+}
+
+static unsigned free_port(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	(void)close(fd);
+	return ntohs(address.sin_port);
+}
+
+static bool answers(unsigned port)
+{
+	const struct sockaddr_in address = { .sin_family = AF_INET,
+					     .sin_port = htons((uint16_t)port),
+					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+
+	(void)close(fd);
+	return ok;
+}
+
+/* Debian's docker-registry; `extra` are further lines of its configuration. */
+static void start_registry(struct place *p, const char *tls, const char *auth)
+{
+	_cleanup_free_
+	char *config = NULL;
+	_cleanup_free_
+	char *path = fixture_path(p->dir, "registry.yml");
+
+	p->port = free_port();
+	assert_true(asprintf(&config,
+			     "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s/registry}}\n"
+			     "http:\n  addr: 127.0.0.1:%u\n%s%s",
+			     p->dir, p->port, tls ? tls : "", auth ? auth : "") > 0);
+	fixture_write(p->dir, "registry.yml", config, strlen(config));
+	p->server = fixture_start(p->log, (const char *const[]){ "docker-registry", "serve", path, NULL });
+	for (int i = 0; i < 500 && !answers(p->port); i++)
+		(void)usleep(20000);
+	assert_true(answers(p->port));
+}
+
+static void skopeo(struct place *p, const char *from, const char *repository, const char *options)
+{
+	_cleanup_free_
+	char *command = NULL;
+	int status;
+
+	assert_true(asprintf(&command,
+			     "skopeo --insecure-policy copy --quiet --dest-tls-verify=false %s '%s' 'docker://127.0.0.1:%u/%s'",
+			     options ? options : "", from, p->port, repository) > 0);
+	status = fixture_run(p->log, (const char *const[]){ "sh", "-c", command, NULL });
+	if (status != 0) {
+		_cleanup_free_
+		char *log = fixture_read(p->dir, "log");
+
+		fail_msg("%s: %s", command, log);
+	}
+}
+
+/* ---- the image ---- */
+
+/* Two layers, one with enough noise in it that its transfer takes several packets. */
+static void make_layout(struct place *p, char second_compression)
+{
+	enum { NOISE = 300000 };
+	char *noise = malloc(NOISE + 1);
+	const struct item low[] = { { .name = "low", .type = 'f', .data = "low" },
+				    { .name = "noise", .type = 'f', .data = noise } };
+	const struct item high[] = { { .name = "high", .type = 'f', .data = "high" }, { .name = ".wh.low", .type = 'f' } };
+	struct fixture_layer layers[2];
+	struct fixture_image image;
+	unsigned seed = 1;
+
+	assert_non_null(noise);
+	for (int i = 0; i < NOISE; i++)
+		noise[i] = (char)(33 + rand_r(&seed) % 90);
+	noise[NOISE] = '\0';
+	layers[0] = (struct fixture_layer){ fixture_tar(low, 2), 'g', NULL };
+	layers[1] = (struct fixture_layer){ fixture_tar(high, 2), second_compression, NULL };
+	image = fixture_image(p->layout, layers, 2, "{\"Cmd\":[\"x\"]}", NULL);
+	fixture_layout(p->layout, &image.manifest, NULL);
+	p->manifest = image.manifest;
+	free(layers[0].tar.data);
+	free(layers[1].tar.data);
+	free(noise);
+}
+
+static int set_up(void **state)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	p->dir = fixture_dir();
+	p->root = fixture_path(p->dir, "store");
+	p->layout = fixture_path(p->dir, "layout");
+	p->log = fixture_path(p->dir, "log");
+	p->certs = fixture_path(p->dir, "certs.d");
+	assert_int_equal(mkdir(p->layout, 0700), 0);
+	assert_int_equal(mkdir(p->certs, 0700), 0);
+	p->store = fixture_store(p->root, p->certs);
+	make_layout(p, 'z');
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *p = *state;
+
+	fixture_stop(p->server);
+	image_store_close(p->store);
+	fixture_remove(p->dir);
+	free(p->root);
+	free(p->layout);
+	free(p->log);
+	free(p->certs);
+	free(p);
+	return 0;
+}
+
+static int set_up_ills(void **state)
+{
+	(void)set_up(state);
+	start_ills(*state, NULL, NULL);
+	return 0;
+}
+
+static int pull_as(struct place *p, const char *what, const struct image_auth *auth, struct image **ret, struct error *err)
+{
+	struct pull_request request = { 0 };
+	_cleanup_free_
+	char *reference = NULL;
+
+	assert_true(asprintf(&reference, "127.0.0.1:%u/%s", p->port, what) > 0);
+	request.reference = reference;
+	if (auth)
+		request.auth = *auth;
+	return image_pull(p->store, &request, ret, err);
+}
+
+static const struct image_auth puller = { .username = "puller", .password = "s3cret" };
+
+static void assert_pulls(struct place *p, const char *what, const struct image_auth *auth)
+{
+	struct image *image = NULL;
+	struct error err = ERROR_INIT;
+	_cleanup_free_
+	char *noise = NULL;
+
+	assert_ok(pull_as(p, what, auth, &image, &err), &err);
+	assert_int_equal(image->n_layers, 2);
+	assert_true(fixture_exists(image->layer_dirs[0], "high"));
+	noise = fixture_read(image->layer_dirs[1], "noise");
+	assert_int_equal(strlen(noise), 300000);
+	image_unref(image);
+	assert_int_equal(fixture_count(p->root, "ingest"), 0);
+}
+
+static void forget(struct place *p)
+{
+	struct image **images;
+	struct error err = ERROR_INIT;
+	size_t n;
+
+	assert_ok(image_list(p->store, &images, &n, &err), &err);
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_
+		char *id = strdup(images[i]->id);
+
+		image_unref(images[i]);
+		assert_ok(image_remove(p->store, id, &err), &err);
+	}
+	free(images);
+}
+
+/* How many lines of the server's log hold all of the (up to three) parts. */
+static unsigned logged(struct place *p, const char *a, const char *b, const char *c)
+{
+	_cleanup_free_
+	char *log = fixture_read(p->dir, "log");
+	char *save = NULL;
+	unsigned n = 0;
+
+	for (char *line = log ? strtok_r(log, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
+		n += strstr(line, a) && (!b || strstr(line, b)) && (!c || strstr(line, c));
+	return n;
+}
+
+static void clear_log(struct place *p)
+{
+	assert_int_equal(truncate(p->log, 0), 0);
+}
+
+/* ---- ills ---- */
+
+static void a_healthy_registry(void **state)
+{
+	struct place *p = *state;
+	struct image *image;
+	struct error err = ERROR_INIT;
+	char digest[200];
+
+	need_root();
+	assert_pulls(p, "fine/app:1", NULL);
+	assert_int_equal(logged(p, "GET", "/manifests/", NULL), 1);
+	assert_int_equal(logged(p, "GET", "/blobs/", NULL), 3);
+	/* Again: the manifest only. */
+	clear_log(p);
+	assert_pulls(p, "fine/app:1", NULL);
+	assert_int_equal(logged(p, "GET", NULL, NULL), 1);
+	/* By digest: no tag, but the same image. */
+	(void)snprintf(digest, sizeof(digest), "fine/other@%s", p->manifest.digest);
+	assert_ok(pull_as(p, digest, NULL, &image, &err), &err);
+	assert_int_equal(strv_count(image->repo_tags), 1);
+	assert_int_equal(strv_count(image->repo_digests), 2);
+	image_unref(image);
+	(void)snprintf(digest, sizeof(digest), "fine/third:9@%s", p->manifest.digest);
+	assert_ok(pull_as(p, digest, NULL, &image, &err), &err);
+	assert_int_equal(strv_count(image->repo_tags), 1);
+	assert_int_equal(strv_count(image->repo_digests), 3);
+	image_unref(image);
+	assert_int_equal(logged(p, "/manifests/9", NULL, NULL), 0);
+}
+
+static void failures_say_what_they_are(void **state)
+{
+	static const struct image_auth wrong = { .username = "puller", .password = "wrong" };
+	static const struct {
+		const char *what;
+		const struct image_auth *auth;
+		enum error_code code;
+		const char *why;
+	} cases[] = {
+		{ "fine/app:2", NULL, ERR_NOT_FOUND, "manifest unknown" },
+		{ "basic/app:1", NULL, ERR_UNAUTHENTICATED, "credentials are required" },
+		{ "basic/app:1", &wrong, ERR_UNAUTHENTICATED, "access was refused" },
+		{ "bearer/app:1", NULL, ERR_UNAUTHENTICATED, "refused the credentials" },
+		{ "bearer/app:1", &wrong, ERR_UNAUTHENTICATED, "refused the credentials" },
+		{ "strange/app:1", &puller, ERR_UNAUTHENTICATED, "nobody knows" },
+		{ "crlf/app:1", NULL, ERR_UNAUTHENTICATED, "no token" },
+		{ "forbidden/app:1", &puller, ERR_DENIED, "not?yours" },
+		{ "lying/app:1", NULL, ERR_DATA_LOSS, "layer sha256:" },
+		{ "long/app:1", NULL, ERR_DATA_LOSS, "longer than" },
+		{ "short/app:1", NULL, ERR_DATA_LOSS, "ends after" },
+		{ "endless/app:1", NULL, ERR_EXHAUSTED, "longer than" },
+		{ "down/app:1", NULL, ERR_UNAVAILABLE, "answered 500 (down)" },
+		{ "loop/app:1", NULL, ERR_UNAVAILABLE, "redirects" },
+		{ "file/app:1", NULL, ERR_INVALID, "not a URL of http" },
+		{ "nowhere/app:1", NULL, ERR_UNAVAILABLE, "names no other place" },
+	};
+	struct place *p = *state;
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct image *image = NULL;
+		struct error err = ERROR_INIT;
+
+		assert_failed(pull_as(p, cases[i].what, cases[i].auth, &image, &err), &err, cases[i].code, cases[i].why);
+		assert_null(image);
+		/* kubelet looks at the start. */
+		assert_int_equal(!strncmp(err.text, "RegistryUnavailable: ", 21), err.code == ERR_UNAVAILABLE);
+		assert_non_null(strstr(err.text, cases[i].what));
+		assert_null(strstr(err.text, "s3cret"));
+		assert_int_equal(fixture_count(p->root, "ingest"), 0);
+		assert_int_equal(fixture_count(p->root, "images"), 0);
+	}
+}
+
+static void a_manifest_is_checked_by_its_digest(void **state)
+{
+	struct place *p = *state;
+	struct image *image;
+	struct error err = ERROR_INIT;
+	char what[200];
+
+	need_root();
+	(void)snprintf(what, sizeof(what), "lying-manifest/app@%s", p->manifest.digest);
+	assert_failed(pull_as(p, what, NULL, &image, &err), &err, ERR_DATA_LOSS, "turned out to be");
+}
+
+static void basic_and_bearer(void **state)
+{
+	static const struct image_auth encoded = { .auth = "cHVsbGVyOnMzY3JldA==" };
+	static const struct image_auth identity = { .identity_token = "identity" };
+	static const struct image_auth token = { .registry_token = "token-of-the-test" };
+	static const struct image_auth elsewhere = { .username = "puller", .password = "s3cret", .server_address = "docker.io" };
+	struct place *p = *state;
+	struct image *image;
+	struct error err = ERROR_INIT;
+
+	need_root();
+	assert_pulls(p, "basic/app:1", &puller);
+	/* Nothing is said before it is asked for. */
+	assert_int_equal(logged(p, "/manifests/", " - - -", NULL), 1);
+	forget(p);
+	assert_pulls(p, "basic/app:1", &encoded);
+	forget(p);
+	clear_log(p);
+	assert_pulls(p, "bearer/app:1", &puller);
+	assert_int_equal(logged(p, "other GET", "scope=repository%3Abearer%2Fapp%3Apull", "account=puller"), 1);
+	assert_int_equal(logged(p, "main", "Basic_", NULL), 0); /* the password is for the token service */
+	forget(p);
+	clear_log(p);
+	assert_pulls(p, "bearer/app:1", &identity);
+	assert_int_equal(logged(p, "other POST", "refresh_token=identity", NULL), 1);
+	forget(p);
+	clear_log(p);
+	assert_pulls(p, "bearer/app:1", &token);
+	assert_int_equal(logged(p, "other", NULL, NULL), 0);
+	forget(p);
+	assert_pulls(p, "anonymous/app:1", NULL);
+	assert_failed(pull_as(p, "basic/app:1", &elsewhere, &image, &err), &err, ERR_UNAUTHENTICATED, "required");
+	assert_int_equal(logged(p, "/v2/basic", "Basic_", NULL), 0);
+}
+
+static void tokens_are_renewed(void **state)
+{
+	need_root();
+	assert_pulls(*state, "expiring/app:1", NULL);
+}
+
+/* The password stays where it belongs. */
+static void redirects_take_no_credentials_along(void **state)
+{
+	struct place *p = *state;
+
+	need_root();
+	assert_pulls(p, "moved/app:1", &puller);
+	assert_int_equal(logged(p, "other GET /stolen/", NULL, NULL), 3);
+	assert_int_equal(logged(p, "other", "Basic_", NULL), 0);
+	forget(p);
+	clear_log(p);
+	assert_pulls(p, "within/app:1", &puller);
+	assert_int_equal(logged(p, "main GET /stolen/", "Basic_", NULL), 3);
+}
+
+static void passing_trouble_is_sat_out(void **state)
+{
+	struct place *p = *state;
+	struct timespec before, after;
+
+	need_root();
+	assert_pulls(p, "flaky/app:1", NULL);
+	assert_int_equal(logged(p, "flaky", "/manifests/", NULL), 3);
+	forget(p);
+	(void)clock_gettime(CLOCK_MONOTONIC, &before);
+	assert_pulls(p, "polite/app:1", NULL);
+	(void)clock_gettime(CLOCK_MONOTONIC, &after);
+	assert_true(after.tv_sec - before.tv_sec >= 2); /* manifest, and what follows it, a second each */
+}
+
+static void broken_transfers_go_on(void **state)
+{
+	struct place *p = *state;
+
+	need_root();
+	assert_pulls(p, "cut/app:1", NULL);
+	assert_true(logged(p, "/v2/cut/", " bytes=", NULL) >= 2);
+	forget(p);
+	assert_pulls(p, "cut-no-range/app:1", NULL);
+}
+
+static void stalled_transfers_are_given_up(void **state)
+{
+	struct place *p = *state;
+	const struct image_store_config config = {
+		.root = p->root,
+		.certs_dir = "",
+		.insecure_registries = "",
+		.max_layer_bytes = FIXTURE_MAX_LAYER,
+		.progress_timeout_ms = 300,
+	};
+	struct image *image;
+	struct error err = ERROR_INIT;
+
+	need_root();
+	image_store_close(p->store);
+	assert_ok(image_store_open(&config, &p->store, &err), &err);
+	assert_failed(pull_as(p, "stalling/app:1", NULL, &image, &err), &err, ERR_UNAVAILABLE, "no byte moved");
+}
+
+static void *cancel_soon(void *arg)
+{
+	(void)usleep(300000);
+	atomic_store((atomic_bool *)arg, true);
+	return NULL;
+}
+
+static void a_pull_can_be_cancelled(void **state)
+{
+	static const char *const repositories[] = { "stalling/app:1", "down/app:1" }; /* in a transfer, and in a pause */
+	struct place *p = *state;
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(repositories); i++) {
+		atomic_bool cancelled = false;
+		_cleanup_free_
+		char *reference = NULL;
+		struct pull_request request = { .cancelled = &cancelled };
+		struct timespec before, after;
+		struct error err = ERROR_INIT;
+		struct image *image;
+		pthread_t thread;
+
+		assert_true(asprintf(&reference, "127.0.0.1:%u/%s", p->port, repositories[i]) > 0);
+		request.reference = reference;
+		(void)clock_gettime(CLOCK_MONOTONIC, &before);
+		assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &cancelled), 0);
+		assert_failed(image_pull(p->store, &request, &image, &err), &err, ERR_CANCELLED, "cancelled");
+		(void)clock_gettime(CLOCK_MONOTONIC, &after);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_true(after.tv_sec - before.tv_sec < 4);
+		assert_int_equal(fixture_count(p->root, "ingest"), 0);
+		assert_int_equal(fixture_count(p->root, "layers"), 0);
+	}
+}
+
+static void nobody_listens(void **state)
+{
+	struct place *p = *state;
+	struct image *image;
+	struct error err = ERROR_INIT;
+
+	p->port = free_port();
+	assert_failed(pull_as(p, "fine/app:1", NULL, &image, &err), &err, ERR_UNAVAILABLE, "Couldn't connect");
+	assert_true(!strncmp(err.text, "RegistryUnavailable: ", 21));
+}
+
+struct progress {
+	pthread_t thread;
+	unsigned calls;
+	uint64_t done, total;
+};
+
+static void on_progress(void *arg, const char *digest, uint64_t done, uint64_t total)
+{
+	struct progress *progress = arg;
+
+	assert_true(pthread_equal(pthread_self(), progress->thread));
+	assert_true(!strncmp(digest, "sha256:", 7));
+	assert_true(done <= total);
+	progress->calls++;
+	progress->done = done;
+	progress->total = total;
+}
+
+static void progress_is_told(void **state)
+{
+	struct place *p = *state;
+	struct progress progress = { .thread = pthread_self() };
+	struct pull_request request = { .progress = on_progress, .progress_arg = &progress };
+	_cleanup_free_
+	char *reference = NULL;
+	struct image *image;
+	struct error err = ERROR_INIT;
+
+	need_root();
+	assert_true(asprintf(&reference, "127.0.0.1:%u/fine/app:1", p->port) > 0);
+	request.reference = reference;
+	assert_ok(image_pull(p->store, &request, &image, &err), &err);
+	image_unref(image);
+	assert_true(progress.calls >= 2);
+	assert_int_equal(progress.done, progress.total);
+}
+
+/* ---- TLS ---- */
+
+/* An authority, a certificate of it for 127.0.0.1, and one for clients. */
+static void make_certificates(struct place *p)
+{
+	_cleanup_free_
+	char *command = NULL;
+
+	assert_true(asprintf(&command,
+			     "cd %s && echo subjectAltName=IP:127.0.0.1 > san && "
+			     "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt && "
+			     "for who in server client; do openssl req -newkey rsa:2048 -nodes -subj /CN=$who -keyout $who.key "
+			     "-out $who.csr && "
+			     "openssl x509 -req -in $who.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile san -out "
+			     "$who.crt || exit 1; done",
+			     p->dir) > 0);
+	assert_int_equal(fixture_run(NULL, (const char *const[]){ "sh", "-c", command, NULL }), 0);
+}
+
+static void trust(struct place *p, bool with_client)
+{
+	_cleanup_free_
+	char *command = NULL;
+
+	assert_true(asprintf(&command, "mkdir -p '%s/127.0.0.1:%u' && cd '%s/127.0.0.1:%u' && cp %s/ca.crt . && %s", p->certs,
+			     p->port, p->certs, p->port, p->dir,
+			     with_client ? "cp ../../client.crt client.cert && cp ../../client.key client.key" : "true") > 0);
+	assert_int_equal(fixture_run(NULL, (const char *const[]){ "sh", "-c", command, NULL }), 0);
+}
+
+static void https_needs_trust(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_
+	char *certificate = fixture_path(p->dir, "server.crt");
+	_cleanup_free_
+	char *key = fixture_path(p->dir, "server.key");
+	struct image *image;
+	struct error err = ERROR_INIT;
+
+	need_root();
+	need_program("openssl");
+	make_certificates(p);
+	start_ills(p, certificate, key);
+	assert_failed(pull_as(p, "fine/app:1", NULL, &image, &err), &err, ERR_UNAVAILABLE, "certificate");
+	assert_int_equal(logged(p, "GET", NULL, NULL), 0); /* not a byte, and no second try in the clear */
+	trust(p, false);
+	assert_pulls(p, "fine/app:1", NULL);
+	forget(p);
+	/* The token service and the redirect target speak http: credentials and layers do not go there. */
+	assert_failed(pull_as(p, "bearer/app:1", &puller, &image, &err), &err, ERR_DENIED, "not https");
+	assert_failed(pull_as(p, "moved/app:1", &puller, &image, &err), &err, ERR_DENIED, "from https to http");
+	assert_int_equal(logged(p, "other", NULL, NULL), 0);
+}
+
+/* ---- the real registry ---- */
+
+static void push_all(struct place *p, const char *options)
+{
+	_cleanup_free_
+	char *from = NULL;
+
+	assert_true(asprintf(&from, "oci:%s", p->layout) > 0);
+	skopeo(p, from, "me/app:1", options);
+}
+
+static void the_real_registry(void **state)
+{
+	struct place *p = *state;
+	struct image *image;
+	struct error err = ERROR_INIT;
+	char what[200];
+
+	need_root();
+	need_program("docker-registry");
+	need_program("skopeo");
+	start_registry(p, NULL, NULL);
+	push_all(p, NULL);
+	assert_pulls(p, "me/app:1", NULL);
+	(void)snprintf(what, sizeof(what), "me/app@%s", p->manifest.digest);
+	assert_pulls(p, what, NULL);
+	assert_failed(pull_as(p, "me/app:2", NULL, &image, &err), &err, ERR_NOT_FOUND, "manifest unknown");
+	assert_failed(pull_as(p, "me/none:1", NULL, &image, &err), &err, ERR_NOT_FOUND, "not found");
+	forget(p);
+	/* A blob that rots on the registry's disk. */
+	{
+		_cleanup_free_
+		char *command = NULL;
+
+		assert_true(asprintf(&command,
+				     "for f in $(find %s/registry -name data -size +100k); do printf x | dd of=$f bs=1 seek=1000 "
+				     "conv=notrunc; done",
+				     p->dir) > 0);
+		assert_int_equal(fixture_run(NULL, (const char *const[]){ "sh", "-c", command, NULL }), 0);
+	}
+	assert_failed(pull_as(p, "me/app:1", NULL, &image, &err), &err, ERR_DATA_LOSS, "turned out to be");
+	assert_int_equal(fixture_count(p->root, "images"), 0);
+}
+
+static void docker_manifests(void **state)
+{
+	struct place *p = *state;
+
+	need_root();
+	need_program("docker-registry");
+	need_program("skopeo");
+	start_registry(p, NULL, NULL);
+	make_layout(p, 'g'); /* Docker's format knows no zstd */
+	push_all(p, "--format v2s2");
+	assert_pulls(p, "me/app:1", NULL);
+}
+
+static void the_real_registry_with_tls_and_password(void **state)
+{
+	static const struct image_auth wrong = { .username = "puller", .password = "wrong" };
+	struct place *p = *state;
+	_cleanup_free_
+	char *tls = NULL;
+	_cleanup_free_
+	char *auth = NULL;
+	_cleanup_free_
+	char *command = NULL;
+	struct image *image;
+	struct error err = ERROR_INIT;
+
+	need_root();
+	need_program("docker-registry");
+	need_program("skopeo");
+	need_program("openssl");
+	need_program("htpasswd");
+	make_certificates(p);
+	assert_true(asprintf(&command, "htpasswd -Bbn puller s3cret > %s/htpasswd", p->dir) > 0);
+	assert_int_equal(fixture_run(NULL, (const char *const[]){ "sh", "-c", command, NULL }), 0);
+	assert_true(asprintf(&tls, "  tls:\n    certificate: %s/server.crt\n    key: %s/server.key\n    clientcas: [%s/ca.crt]\n",
+			     p->dir, p->dir, p->dir) > 0);
+	assert_true(asprintf(&auth, "auth: {htpasswd: {realm: test, path: %s/htpasswd}}\n", p->dir) > 0);
+	start_registry(p, tls, auth);
+	trust(p, true);
+	{
+		_cleanup_free_
+		char *options = NULL;
+
+		assert_true(asprintf(&options, "--dest-creds=puller:s3cret --dest-cert-dir='%s/127.0.0.1:%u'", p->certs, p->port) >
+			    0);
+		push_all(p, options);
+	}
+	assert_pulls(p, "me/app:1", &puller);
+	assert_failed(pull_as(p, "me/app:1", NULL, &image, &err), &err, ERR_UNAUTHENTICATED, "required");
+	assert_failed(pull_as(p, "me/app:1", &wrong, &image, &err), &err, ERR_UNAUTHENTICATED, "refused");
+	assert_failed(pull_as(p, "me/app:2", &puller, &image, &err), &err, ERR_NOT_FOUND, "manifest unknown");
+}
+
+/* An index with an image for this machine among others. */
+static void indexes_choose_the_platform(void **state)
+{
+	struct place *p = *state;
+	struct blob index;
+	struct image *image;
+	struct error err = ERROR_INIT;
+	_cleanup_free_
+	char *text = NULL;
+	_cleanup_free_
+	char *outer = NULL;
+
+	need_root();
+	assert_true(asprintf(&text,
+			     "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":["
+			     "{\"mediaType\":\"" FIXTURE_MANIFEST_TYPE
+			     "\",\"digest\":\"%s\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"vax\"}},"
+			     "{\"mediaType\":\"" FIXTURE_MANIFEST_TYPE
+			     "\",\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}},"
+			     "{\"mediaType\":\"" FIXTURE_MANIFEST_TYPE
+			     "\",\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm64\"}}]}",
+			     p->manifest.digest, p->manifest.digest, p->manifest.len, p->manifest.digest, p->manifest.len) > 0);
+	index = fixture_blob(p->layout, text, strlen(text));
+	assert_true(asprintf(&outer, "{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"%s\",\"size\":%zu}]}", index.digest,
+			     index.len) > 0);
+	fixture_write(p->layout, "index.json", outer, strlen(outer));
+	start_ills(p, NULL, NULL);
+	assert_ok(pull_as(p, "fine/app:1", NULL, &image, &err), &err);
+	/* The digest is that of the index: what was asked for. */
+	assert_non_null(strstr(image->repo_digests[0], index.digest));
+	image_unref(image);
+	assert_int_equal(logged(p, "/manifests/", NULL, NULL), 2);
+	/* Once more: the tag alone has to be asked for. */
+	clear_log(p);
+	assert_pulls(p, "fine/app:1", NULL);
+	assert_int_equal(logged(p, "GET", NULL, NULL), 1);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define ILL(f) cmocka_unit_test_setup_teardown(f, set_up_ills, tear_down)
+
+static const struct CMUnitTest tests[] = {
+	ILL(a_healthy_registry),
+	ILL(failures_say_what_they_are),
+	ILL(a_manifest_is_checked_by_its_digest),
+	ILL(basic_and_bearer),
+	ILL(tokens_are_renewed),
+	ILL(redirects_take_no_credentials_along),
+	ILL(passing_trouble_is_sat_out),
+	ILL(broken_transfers_go_on),
+	ILL(stalled_transfers_are_given_up),
+	ILL(a_pull_can_be_cancelled),
+	CASE(nobody_listens),
+	ILL(progress_is_told),
+	CASE(https_needs_trust),
+	CASE(indexes_choose_the_platform),
+	CASE(the_real_registry),
+	CASE(docker_manifests),
+	CASE(the_real_registry_with_tls_and_password),
+};
+
+FIXTURE_MAIN(tests)
