@@ -27,9 +27,14 @@ struct trace {
 static int add_view(struct trace *trace, const char *title, const char *json, struct error *err)
 {
 	struct timeline_view *view = &trace->views[trace->n];
+	struct error cause = ERROR_INIT;
 
-	if (timeline_read(&trace->cli->arena, json, view, err) < 0)
-		return error_prefix(err, "%s", title);
+	if (timeline_read(&trace->cli->arena, json, view, &cause) < 0) {
+		/* One that another daemon started: the others may still have theirs. */
+		if (cause.code == ERR_NOT_FOUND)
+			return 0;
+		return error_set(err, cause.code, "%s: %s", title, cause.text);
+	}
 	view->title = title;
 	trace->n++;
 	return 0;
@@ -44,7 +49,7 @@ static int add_pod(struct trace *trace, const char *id, struct error *err)
 		return -1;
 	title = arena_printf(&trace->cli->arena, "pod %.12s", id);
 	for (size_t i = 0; i < reply->n_info; i++) {
-		if (strcmp(reply->info[i]->key, "timeline") == 0 && add_view(trace, title, reply->info[i]->value, err) < 0)
+		if (strcmp(reply->info[i]->key, "info") == 0 && add_view(trace, title, reply->info[i]->value, err) < 0)
 			return -1;
 	}
 	return cli_check_memory(trace->cli, err);
@@ -60,7 +65,7 @@ static int add_container(struct trace *trace, const Cri__Container *container, s
 	title = arena_printf(&trace->cli->arena, "container %.12s %s", container->id,
 			     container->metadata ? container->metadata->name : "");
 	for (size_t i = 0; i < reply->n_info; i++) {
-		if (strcmp(reply->info[i]->key, "timeline") == 0 && add_view(trace, title, reply->info[i]->value, err) < 0)
+		if (strcmp(reply->info[i]->key, "info") == 0 && add_view(trace, title, reply->info[i]->value, err) < 0)
 			return -1;
 	}
 	return cli_check_memory(trace->cli, err);
@@ -88,8 +93,8 @@ static cJSON *step_json(const struct timeline_step *step)
 	cJSON *json = cJSON_CreateObject();
 
 	if (json && cJSON_AddStringToObject(json, "name", step->name) &&
-	    cJSON_AddNumberToObject(json, "start_us", (double)step->start_us) &&
-	    cJSON_AddNumberToObject(json, "took_us", (double)step->took_us))
+	    cJSON_AddNumberToObject(json, "startUs", (double)step->start_us) &&
+	    cJSON_AddNumberToObject(json, "tookUs", (double)step->took_us))
 		return json;
 	cJSON_Delete(json);
 	return NULL;
@@ -141,7 +146,7 @@ static bool fill_timelines(cJSON *list, const struct trace *trace)
 		cJSON *steps = NULL;
 
 		if (!add_item(list, one) || !cJSON_AddStringToObject(one, "title", view->title) ||
-		    !cJSON_AddNumberToObject(one, "total_us", (double)view->total_us))
+		    !cJSON_AddNumberToObject(one, "totalUs", (double)view->total_us))
 			return false;
 		steps = cJSON_AddArrayToObject(one, "steps");
 		for (size_t i = 0; i < view->n_steps; i++) {

@@ -28,9 +28,9 @@ static int read_step(struct arena *arena, const cJSON *json, struct timeline_ste
 	if (!cJSON_IsString(name))
 		return error_set(err, ERR_INVALID, "timeline: a step has no name");
 	step->name = text_clean(arena, name->valuestring);
-	if (read_us(json, "start_us", &step->start_us, err) < 0)
+	if (read_us(json, "startUs", &step->start_us, err) < 0)
 		return -1;
-	return read_us(json, "took_us", &step->took_us, err);
+	return read_us(json, "tookUs", &step->took_us, err);
 }
 
 static int read_steps(struct arena *arena, const cJSON *json, struct timeline_view *view, struct error *err)
@@ -49,18 +49,22 @@ static int read_steps(struct arena *arena, const cJSON *json, struct timeline_vi
 		if (read_step(arena, step, &view->steps[view->n_steps++], err) < 0)
 			return -1;
 	}
-	return read_us(json, "total_us", &view->total_us, err);
+	return read_us(json, "totalUs", &view->total_us, err);
 }
 
-int timeline_read(struct arena *arena, const char *json, struct timeline_view *ret_view, struct error *err)
+int timeline_read(struct arena *arena, const char *info, struct timeline_view *ret_view, struct error *err)
 {
 	struct timeline_view view = { 0 };
-	cJSON *parsed = cJSON_Parse(json);
-	int status;
+	cJSON *parsed = cJSON_Parse(info);
+	const cJSON *timeline = cJSON_GetObjectItemCaseSensitive(parsed, "timeline");
+	int status = -1;
 
 	if (!parsed)
-		return error_set(err, ERR_INVALID, "timeline: not JSON");
-	status = read_steps(arena, parsed, &view, err);
+		(void)error_set(err, ERR_INVALID, "timeline: not JSON");
+	else if (!timeline)
+		(void)error_set(err, ERR_NOT_FOUND, "no timeline");
+	else
+		status = read_steps(arena, timeline, &view, err);
 	cJSON_Delete(parsed);
 	if (status == 0)
 		*ret_view = view;

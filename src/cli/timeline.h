@@ -1,7 +1,7 @@
 /*
- * The timeline of a start, as the verbose status carries it under the key "timeline" of its info map:
+ * The timeline of a start, as the verbose status carries it in the JSON under the key "info" of its info map:
  *
- *     {"total_us":3120,"steps":[{"name":"netns","start_us":12,"took_us":310}, ...]}
+ *     {"timeline":{"totalUs":3120,"steps":[{"name":"netns","startUs":12,"tookUs":310}, ...]}, ...}
  *
  * Times count from the beginning of the operation. Steps may overlap and nest.
  */
@@ -31,8 +31,8 @@ struct timeline_view {
 /* A longer timeline than a daemon of ours makes is refused (its own limit is 48). */
 #define TIMELINE_MAX_STEPS 1000
 
-/* Strings and steps are of the arena. ERR_INVALID for another shape. */
-int timeline_read(struct arena *arena, const char *json, struct timeline_view *ret_view, struct error *err);
+/* Strings and steps are of the arena. ERR_NOT_FOUND when `info` holds no timeline, ERR_INVALID when it has another shape. */
+int timeline_read(struct arena *arena, const char *info, struct timeline_view *ret_view, struct error *err);
 
 /* One line per step: its time, and a bar that shows when. */
 void timeline_print(const struct timeline_view *view, struct arena *arena, FILE *out);

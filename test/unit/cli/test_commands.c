@@ -91,8 +91,8 @@ static struct peer_reply container_status_reply(struct world *w)
 	Cri__ContainerStatusResponse reply = CRI__CONTAINER_STATUS_RESPONSE__INIT;
 	Cri__ContainerStatusResponse__InfoEntry info = CRI__CONTAINER_STATUS_RESPONSE__INFO_ENTRY__INIT;
 	Cri__ContainerStatusResponse__InfoEntry *infos[] = { &info };
-	static char key[] = "timeline";
-	static char value[] = "{\"total_us\":700,\"steps\":[{\"name\":\"plan\",\"start_us\":0,\"took_us\":200}]}";
+	static char key[] = "info";
+	static char value[] = "{\"timeline\":{\"totalUs\":700,\"steps\":[{\"name\":\"plan\",\"startUs\":0,\"tookUs\":200}]}}";
 
 	info.key = key;
 	info.value = value;
@@ -323,7 +323,7 @@ static void test_inspect_unfolds_info(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(RUN(f, "inspect", "main"), 0);
-	assert_non_null(strstr(f->out, "\"total_us\":\t700"));
+	assert_non_null(strstr(f->out, "\"totalUs\":\t700"));
 	assert_int_equal(RUN(f, "inspect", "-t", "image", "main"), 1);
 	assert_int_equal(RUN(f, "inspect", "-t", "planet", "main"), 2);
 	assert_int_equal(RUN(f, "inspect", "nobody"), 1);

@@ -125,9 +125,9 @@ static void test_amounts(void **state)
 
 static void test_timeline(void **state)
 {
-	static const char json[] = "{\"total_us\":1000,\"steps\":[{\"name\":\"netns\",\"start_us\":0,\"took_us\":500},"
-				   "{\"name\":\"a-much-longer-name\",\"start_us\":500,\"took_us\":490},"
-				   "{\"name\":\"end\",\"start_us\":999,\"took_us\":0}]}";
+	static const char json[] = "{\"timeline\":{\"totalUs\":1000,\"steps\":[{\"name\":\"netns\",\"startUs\":0,\"tookUs\":500},"
+				   "{\"name\":\"a-much-longer-name\",\"startUs\":500,\"tookUs\":490},"
+				   "{\"name\":\"end\",\"startUs\":999,\"tookUs\":0}]}}";
 	struct arena arena = ARENA_INIT;
 	struct timeline_view view = { 0 };
 	struct error err = ERROR_INIT;
@@ -152,16 +152,17 @@ static void test_timeline(void **state)
 
 static void test_wrong_timelines(void **state)
 {
-	static const char *const wrong[] = { "",
-					     "[]",
-					     "{}",
-					     "{\"total_us\":1,\"steps\":{}}",
-					     "{\"steps\":[]}",
-					     "{\"total_us\":-1,\"steps\":[]}",
-					     "{\"total_us\":1e300,\"steps\":[]}",
-					     "{\"total_us\":1,\"steps\":[{\"name\":5}]}",
-					     "{\"total_us\":1,\"steps\":[{\"name\":\"x\",\"start_us\":\"0\",\"took_us\":1}]}",
-					     "{\"total_us\":1,\"steps\":[1,2]}" };
+	static const char *const wrong[] = {
+		"",
+		"[",
+		"{\"timeline\":{\"totalUs\":1,\"steps\":{}}}",
+		"{\"timeline\":{\"steps\":[]}}",
+		"{\"timeline\":{\"totalUs\":-1,\"steps\":[]}}",
+		"{\"timeline\":{\"totalUs\":1e300,\"steps\":[]}}",
+		"{\"timeline\":{\"totalUs\":1,\"steps\":[{\"name\":5}]}}",
+		"{\"timeline\":{\"totalUs\":1,\"steps\":[{\"name\":\"x\",\"startUs\":\"0\",\"tookUs\":1}]}}",
+		"{\"timeline\":{\"totalUs\":1,\"steps\":[1,2]}}"
+	};
 	struct arena arena = ARENA_INIT;
 	struct timeline_view view;
 
@@ -171,6 +172,12 @@ static void test_wrong_timelines(void **state)
 
 		assert_int_equal(timeline_read(&arena, wrong[i], &view, &err), -1);
 		assert_int_equal(err.code, ERR_INVALID);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		struct error err = ERROR_INIT;
+
+		assert_int_equal(timeline_read(&arena, i ? "{}" : "[]", &view, &err), -1);
+		assert_int_equal(err.code, ERR_NOT_FOUND);
 	}
 	arena_release(&arena);
 }
