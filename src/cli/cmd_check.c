@@ -140,7 +140,7 @@ static int run_check(struct cli *cli, const void *opts, char **args, int n_args,
 	return checks.bad ? CLI_EXIT_FAILURE : CLI_EXIT_OK;
 }
 
-const struct command command_check = {
+const struct command subcommand_check = {
 	.name = "check",
 	.arguments = "",
 	.summary = "say what this host lacks to run pods",

@@ -22,7 +22,7 @@ static int run_config(struct cli *cli, const void *opts, char **args, int n_args
 	return status;
 }
 
-const struct command command_config = {
+const struct command subcommand_config = {
 	.name = "config",
 	.arguments = "default | check FILE",
 	.summary = "print or check a configuration",

@@ -57,7 +57,7 @@ static int run_exec(struct cli *cli, const void *opts, char **args, int n_args, 
 	return reply->exit_code;
 }
 
-const struct command command_exec = {
+const struct command subcommand_exec = {
 	.name = "exec",
 	.arguments = "CONTAINER COMMAND [ARGUMENT...]",
 	.summary = "run a command in a container",

@@ -46,7 +46,7 @@ static int run_explain(struct cli *cli, const void *opts, char **args, int n_arg
 	return cli_check_memory(cli, err);
 }
 
-const struct command command_explain = {
+const struct command subcommand_explain = {
 	.name = "explain",
 	.arguments = "machines [NAME]",
 	.summary = "show how the daemon works on a request",

@@ -42,7 +42,7 @@ static int run_help(struct cli *cli, const void *opts, char **args, int n_args, 
 	return command ? help_command(command, cli->out) : help_overview(cli->out);
 }
 
-const struct command command_help = {
+const struct command subcommand_help = {
 	.name = "help",
 	.arguments = "[COMMAND]",
 	.summary = "list the commands, or explain one",

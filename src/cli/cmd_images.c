@@ -74,7 +74,7 @@ static int run_images(struct cli *cli, const void *opts, char **args, int n_args
 	return cli_check_memory(cli, err);
 }
 
-const struct command command_images = {
+const struct command subcommand_images = {
 	.name = "images",
 	.arguments = "[IMAGE]",
 	.summary = "list images",

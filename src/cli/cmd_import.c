@@ -68,7 +68,7 @@ static int run_import(struct cli *cli, const void *opts, char **args, int n_args
 	return 0;
 }
 
-const struct command command_import = {
+const struct command subcommand_import = {
 	.name = "import",
 	.arguments = "FILE|-",
 	.summary = "take an image from an archive",

@@ -130,7 +130,7 @@ static int run_inspect(struct cli *cli, const void *opts, char **args, int n_arg
 	return json_print(json, cli->out, err);
 }
 
-const struct command command_inspect = {
+const struct command subcommand_inspect = {
 	.name = "inspect",
 	.arguments = "REFERENCE",
 	.summary = "print all that is known about a container, pod or image",

@@ -107,7 +107,7 @@ static int run_logs(struct cli *cli, const void *opts, char **args, int n_args, 
 	return show(cli, options, args[0], &printer, tail, err);
 }
 
-const struct command command_logs = {
+const struct command subcommand_logs = {
 	.name = "logs",
 	.arguments = "CONTAINER",
 	.summary = "print what a container wrote",

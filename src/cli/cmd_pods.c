@@ -71,7 +71,7 @@ static int run_pods(struct cli *cli, const void *opts, char **args, int n_args, 
 	return cli_check_memory(cli, err);
 }
 
-const struct command command_pods = {
+const struct command subcommand_pods = {
 	.name = "pods",
 	.arguments = "",
 	.summary = "list pods",

@@ -101,7 +101,7 @@ static int run_ps(struct cli *cli, const void *opts, char **args, int n_args, st
 	return cli_check_memory(cli, err);
 }
 
-const struct command command_ps = {
+const struct command subcommand_ps = {
 	.name = "ps",
 	.arguments = "",
 	.summary = "list containers",

@@ -80,7 +80,7 @@ static int run_pull(struct cli *cli, const void *opts, char **args, int n_args, 
 	return 0;
 }
 
-const struct command command_pull = {
+const struct command subcommand_pull = {
 	.name = "pull",
 	.arguments = "IMAGE",
 	.summary = "fetch an image from its registry",

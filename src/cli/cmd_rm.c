@@ -98,7 +98,7 @@ static int run_rm(struct cli *cli, const void *opts, char **args, int n_args, st
 	return 0;
 }
 
-const struct command command_rm = {
+const struct command subcommand_rm = {
 	.name = "rm",
 	.arguments = "POD|CONTAINER...",
 	.summary = "remove pods or containers",

@@ -33,7 +33,7 @@ static int run_rmi(struct cli *cli, const void *opts, char **args, int n_args, s
 	return 0;
 }
 
-const struct command command_rmi = {
+const struct command subcommand_rmi = {
 	.name = "rmi",
 	.arguments = "IMAGE...",
 	.summary = "remove images",

@@ -293,7 +293,7 @@ static int run_run(struct cli *cli, const void *opts, char **args, int n_args, s
 	return run.options.detach ? print_ids(&run, cli->out, err) : attend(&run, err);
 }
 
-const struct command command_run = {
+const struct command subcommand_run = {
 	.name = "run",
 	.arguments = "IMAGE [ARGUMENT...]",
 	.summary = "run a container in a pod of its own",

@@ -40,7 +40,7 @@ static int run_stop(struct cli *cli, const void *opts, char **args, int n_args, 
 	return 0;
 }
 
-const struct command command_stop = {
+const struct command subcommand_stop = {
 	.name = "stop",
 	.arguments = "POD|CONTAINER...",
 	.summary = "stop pods or containers",

@@ -184,7 +184,7 @@ static int run_trace(struct cli *cli, const void *opts, char **args, int n_args,
 	return cli_check_memory(cli, err);
 }
 
-const struct command command_trace = {
+const struct command subcommand_trace = {
 	.name = "trace",
 	.arguments = "POD",
 	.summary = "show where the time of a pod's start went",

@@ -47,7 +47,7 @@ static int run_version(struct cli *cli, const void *opts, char **args, int n_arg
 	return 0;
 }
 
-const struct command command_version = {
+const struct command subcommand_version = {
 	.name = "version",
 	.arguments = "",
 	.summary = "print the versions of client and daemon",

@@ -77,8 +77,8 @@ int cli_usage(struct error *err, const char *fmt, ...) __attribute__((format(pri
 int cli_check_memory(const struct cli *cli, struct error *err);
 
 /* One row each, in cmd_NAME.c. */
-extern const struct command command_check, command_config, command_exec, command_explain, command_help, command_images,
-	command_import, command_inspect, command_logs, command_pods, command_ps, command_pull, command_rm, command_rmi, command_run,
-	command_serve, command_stop, command_trace, command_version;
+extern const struct command subcommand_check, subcommand_config, subcommand_exec, subcommand_explain, subcommand_help,
+	subcommand_images, subcommand_import, subcommand_inspect, subcommand_logs, subcommand_pods, subcommand_ps, subcommand_pull,
+	subcommand_rm, subcommand_rmi, subcommand_run, subcommand_serve, subcommand_stop, subcommand_trace, subcommand_version;
 
 #endif

@@ -18,7 +18,7 @@ static const struct option_row serve_rows[] = {
 	NO_MORE_OPTIONS,
 };
 
-const struct command command_serve = {
+const struct command subcommand_serve = {
 	.name = "serve",
 	.arguments = "",
 	.summary = "run the daemon",
@@ -30,10 +30,10 @@ const struct command command_serve = {
 };
 
 const struct command *const commands[] = {
-	&command_serve,  &command_ps,      &command_pods,    &command_images, &command_pull,
-	&command_import, &command_run,     &command_exec,    &command_logs,   &command_stop,
-	&command_rm,     &command_rmi,     &command_inspect, &command_trace,  &command_check,
-	&command_config, &command_explain, &command_version, &command_help,   NULL,
+	&subcommand_serve,  &subcommand_ps,      &subcommand_pods,    &subcommand_images, &subcommand_pull,
+	&subcommand_import, &subcommand_run,     &subcommand_exec,    &subcommand_logs,   &subcommand_stop,
+	&subcommand_rm,     &subcommand_rmi,     &subcommand_inspect, &subcommand_trace,  &subcommand_check,
+	&subcommand_config, &subcommand_explain, &subcommand_version, &subcommand_help,   NULL,
 };
 
 const struct command *command_find(const char *name)
