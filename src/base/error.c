@@ -16,6 +16,7 @@ static const struct {
 	{ EACCES, ERR_DENIED },
 	{ EROFS, ERR_DENIED },
 	{ ENOMEM, ERR_EXHAUSTED },
+	{ EAGAIN, ERR_EXHAUSTED }, /* processes and threads; of descriptors we never report it */
 	{ ENOSPC, ERR_EXHAUSTED },
 	{ EDQUOT, ERR_EXHAUSTED },
 	{ ENOBUFS, ERR_EXHAUSTED },
