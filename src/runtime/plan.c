@@ -88,7 +88,7 @@ static const char *const phrases[PLAN_KIND_COUNT] = {
 	[PLAN_MASK] = "mask",
 	[PLAN_READONLY] = "make read-only",
 	[PLAN_CONSOLE] = "make terminal",
-	[PLAN_STDIO_OWNER] = "give standard streams to the user",
+	[PLAN_STDIO] = "set up standard streams",
 	[PLAN_UMASK] = "set umask",
 	[PLAN_CHDIR] = "enter working directory",
 	[PLAN_CLOSE_ON_EXEC] = "mark descriptors close-on-exec",
@@ -216,7 +216,7 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 		print_owner(op, out);
 		break;
 	case PLAN_CONSOLE:
-	case PLAN_STDIO_OWNER:
+	case PLAN_STDIO:
 		(void)fprintf(out, " owner %u", op->uid);
 		break;
 	case PLAN_RLIMIT:

@@ -165,8 +165,8 @@ void lay_command(struct plan_build *build, const struct command *command)
 	lay_rlimits(build, command);
 	plan_add(build, PLAN_UMASK)->mode = 0022; /* as every engine has it */
 	lay_chdir(build, command->cwd, PLAN_LATER);
-	if (!command->tty && who->uid != 0)
-		plan_add(build, PLAN_STDIO_OWNER)->uid = who->uid;
+	if (!command->tty)
+		plan_add(build, PLAN_STDIO)->uid = who->uid;
 	(void)plan_add(build, PLAN_CLOSE_ON_EXEC);
 	if (!command->forks_last)
 		lay_session(build, command->tty);

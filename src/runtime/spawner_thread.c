@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include "base/mem.h"
@@ -24,7 +26,7 @@
 /* Service descriptors, below the first that the interpreter is given. */
 enum {
 	FD_IMAGE = 3,  /* the interpreter, sealed */
-	FD_NULL = 4,   /* /dev/null */
+	FD_NULL = 4,   /* a null device of our own */
 	FD_PROC = 5,   /* a procfs that is mounted nowhere */
 	FD_DAEMON = 6, /* pidfd of this process, whose descriptors are fetched */
 };
@@ -44,7 +46,7 @@ static int image_create(struct error *err)
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("monopod-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
-		return error_sys(err, errno, "create memory file for the interpreter");
+		return error_sys(err, errno, "create executable memory file (vm.memfd_noexec must be below 2)");
 	if (write(fd, init_image_start, size) != (ssize_t)size)
 		return error_sys(err, errno, "write interpreter");
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
@@ -52,21 +54,37 @@ static int image_create(struct error *err)
 	return steal_fd(&fd);
 }
 
-/* A detached mount of `fs`, read-only when asked for. */
-static int detached_fs(const char *fs, bool readonly, struct error *err)
+/* A detached mount of `fs`; `attributes` as of mount_setattr(2). Read-only means the file system, too. */
+static int detached_fs(const char *fs, unsigned attributes, struct error *err)
 {
 	_cleanup_fd_ int context = sys_fsopen(fs, FSOPEN_CLOEXEC);
 	int fd;
 
 	if (context < 0)
 		return error_sys(err, errno, "open file system %s", fs);
-	if (readonly && sys_fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
+	if ((attributes & MOUNT_ATTR_RDONLY) && sys_fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
 		return error_sys(err, errno, "configure %s", fs);
 	if (sys_fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return error_sys(err, errno, "create %s", fs);
-	fd = sys_fsmount(context, FSMOUNT_CLOEXEC,
-			 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (readonly ? MOUNT_ATTR_RDONLY : 0));
+	fd = sys_fsmount(context, FSMOUNT_CLOEXEC, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 	return fd < 0 ? error_sys(err, errno, "mount %s", fs) : fd;
+}
+
+/*
+ * A null device for streams that the caller leaves out, on a file system of its own: the host's would let a container's root change
+ * the mode of the host's /dev/null through its descriptor.
+ */
+static int null_create(struct error *err)
+{
+	_cleanup_fd_ int dir = detached_fs("tmpfs", 0, err);
+	int fd;
+
+	if (dir < 0)
+		return -1;
+	if (mknodat(dir, "null", S_IFCHR | 0666, makedev(1, 3)) < 0)
+		return error_sys(err, errno, "make null device");
+	fd = openat(dir, "null", O_RDWR | O_CLOEXEC);
+	return fd < 0 ? error_sys(err, errno, "open null device") : fd;
 }
 
 /* Moves `fd` to its place; takes it. */
@@ -85,9 +103,11 @@ static int place(int fd, int number, struct error *err)
 	return 0;
 }
 
-static int checked(int fd, const char *what, struct error *err)
+static int own_pidfd(struct error *err)
 {
-	return fd < 0 ? error_sys(err, errno, "open %s", what) : fd;
+	int fd = sys_pidfd_open(getpid(), 0);
+
+	return fd < 0 ? error_sys(err, errno, "open own process") : fd;
 }
 
 static int open_services(struct error *err)
@@ -95,10 +115,8 @@ static int open_services(struct error *err)
 	/* from here on this thread has a table of its own; 0, 1 and 2 stay for messages of a sanitizer */
 	if (close_range(FD_IMAGE, ~0U, CLOSE_RANGE_UNSHARE) < 0)
 		return error_sys(err, errno, "unshare descriptors");
-	if (place(image_create(err), FD_IMAGE, err) < 0 ||
-	    place(checked(open("/dev/null", O_RDWR | O_CLOEXEC), "/dev/null", err), FD_NULL, err) < 0 ||
-	    place(detached_fs("proc", false, err), FD_PROC, err) < 0 ||
-	    place(checked(sys_pidfd_open(getpid(), 0), "own pidfd", err), FD_DAEMON, err) < 0)
+	if (place(image_create(err), FD_IMAGE, err) < 0 || place(null_create(err), FD_NULL, err) < 0 ||
+	    place(detached_fs("proc", MOUNT_ATTR_NODEV, err), FD_PROC, err) < 0 || place(own_pidfd(err), FD_DAEMON, err) < 0)
 		return -1;
 	return 0;
 }
@@ -115,7 +133,7 @@ static int leave_host(struct error *err)
 		return error_sys(err, errno, "unshare mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_sys(err, errno, "make mounts private");
-	empty = detached_fs("tmpfs", true, err);
+	empty = detached_fs("tmpfs", MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY, err);
 	if (empty < 0)
 		return -1;
 	if (syscall(SYS_move_mount, empty, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)

@@ -92,18 +92,38 @@ int op_console(struct run *run, const struct plan_op *op)
 	return result;
 }
 
-/* A process reopens /dev/stdout through /proc, where the owner of the pipe counts. Files and devices keep their owner. */
-int op_stdio_owner(struct run *run, const struct plan_op *op)
+/*
+ * The null device that stood in for a missing stream belongs to the spawner; a container gets its own, whose mode and times are its
+ * own business. Without a /dev/null that is one, the spawner's stays.
+ */
+static int use_own_null(struct run *run, int number)
 {
-	(void)run;
+	int fd, result = 0;
+
+	if (find_null(run) < 0)
+		return 0;
+	fd = path_open(run, "/dev/null", O_RDWR | O_NOCTTY, RESOLVE_NO_SYMLINKS);
+	if (fd < 0)
+		return 0;
+	if (is_null(fd))
+		result = (int)SYS(dup3, fd, number, 0);
+	(void)SYS(close, fd);
+	return result < 0 ? result : 0;
+}
+
+/* A process reopens /dev/stdout through /proc, where the owner of the pipe counts. Files and other devices keep their owner. */
+int op_stdio(struct run *run, const struct plan_op *op)
+{
 	for (int fd = 0; fd < 3; fd++) {
 		struct statx st;
-		long result = SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st);
+		int result = (int)SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st);
 
-		if (result == 0 && (st.stx_mode & S_IFMT) == S_IFIFO)
-			result = SYS(fchown, fd, op->uid, -1);
+		if (result == 0 && is_null(fd))
+			result = use_own_null(run, fd);
+		else if (result == 0 && (st.stx_mode & S_IFMT) == S_IFIFO && op->uid != 0)
+			result = (int)SYS(fchown, fd, op->uid, -1);
 		if (result < 0)
-			return (int)result;
+			return result;
 	}
 	return 0;
 }

@@ -67,7 +67,7 @@ enum {
  *   mask           hides `text`
  *   readonly       makes `text` read-only
  *   console        a pty becomes descriptors 0, 1 and 2; its master goes to the daemon; PLAN_FILE: and appears as /dev/console
- *   stdio-owner    gives pipes among 0, 1 and 2 to uid
+ *   stdio          gives pipes among 0, 1 and 2 to uid, and replaces null devices by the container's own
  *   rlimit         resource mode, value[0] soft, value[1] hard
  *   umask          mode
  *   chdir          to `text`; PLAN_LATER: a refusal may be cured by the retry; PLAN_RETRY: only after such a refusal
@@ -100,7 +100,7 @@ enum {
 	X(MASK, "mask", PLAN_HAS_TEXT)                                                                                             \
 	X(READONLY, "readonly", PLAN_HAS_TEXT)                                                                                     \
 	X(CONSOLE, "console", 0)                                                                                                   \
-	X(STDIO_OWNER, "stdio-owner", 0)                                                                                           \
+	X(STDIO, "stdio", 0)                                                                                                       \
 	X(RLIMIT, "rlimit", 0)                                                                                                     \
 	X(UMASK, "umask", 0)                                                                                                       \
 	X(CHDIR, "chdir", PLAN_HAS_TEXT)                                                                                           \

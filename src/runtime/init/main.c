@@ -22,7 +22,7 @@ static op_fn *const functions[PLAN_KIND_COUNT] = {
 	[PLAN_MKDIR] = op_mkdir,         [PLAN_SYMLINK] = op_symlink,
 	[PLAN_DEVICE] = op_device,       [PLAN_ATTRIBUTES] = op_attributes,
 	[PLAN_MASK] = op_mask,           [PLAN_READONLY] = op_readonly,
-	[PLAN_CONSOLE] = op_console,     [PLAN_STDIO_OWNER] = op_stdio_owner,
+	[PLAN_CONSOLE] = op_console,     [PLAN_STDIO] = op_stdio,
 	[PLAN_RLIMIT] = op_rlimit,       [PLAN_UMASK] = op_umask,
 	[PLAN_CHDIR] = op_chdir,         [PLAN_CLOSE_ON_EXEC] = op_close_on_exec,
 	[PLAN_BOUNDING] = op_bounding,   [PLAN_GROUPS] = op_groups,

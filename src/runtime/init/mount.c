@@ -144,23 +144,6 @@ int op_attributes(struct run *run, const struct plan_op *op)
 	return result;
 }
 
-/* The container's null device: what stands at /dev/null is believed only after a look at its numbers (CVE-2025-31133). */
-static int open_null(struct run *run)
-{
-	struct statx st;
-	int fd = path_open(run, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS);
-
-	if (fd < 0)
-		return fd;
-	if (SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0 || (st.stx_mode & S_IFMT) != S_IFCHR || st.stx_rdev_major != 1 ||
-	    st.stx_rdev_minor != 3) {
-		(void)SYS(close, fd);
-		return -ENODEV;
-	}
-	run->null = fd;
-	return fd;
-}
-
 static int clone_and_attach(int from, int target, bool recursive, uint64_t attributes)
 {
 	int fd =
@@ -178,7 +161,7 @@ static int clone_and_attach(int from, int target, bool recursive, uint64_t attri
 
 static int mask_file(struct run *run, int target)
 {
-	int null = run->null >= 0 ? run->null : open_null(run);
+	int null = find_null(run);
 
 	return null < 0 ? null : clone_and_attach(null, target, false, 0);
 }

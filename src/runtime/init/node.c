@@ -2,6 +2,8 @@
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
 
 #include "runtime/init/run.h"
 #include "runtime/init/sys.h"
@@ -91,4 +93,27 @@ int op_device(struct run *run, const struct plan_op *op)
 		result = (int)SYS(fchownat, dir, name, op->uid, op->gid, AT_SYMLINK_NOFOLLOW);
 	close_parent(run, dir);
 	return result;
+}
+
+bool is_null(int fd)
+{
+	struct statx st;
+
+	return SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && (st.stx_mode & S_IFMT) == S_IFCHR &&
+	       st.stx_rdev_major == 1 && st.stx_rdev_minor == 3;
+}
+
+int find_null(struct run *run)
+{
+	int fd;
+
+	if (run->null >= 0)
+		return run->null;
+	fd = path_open(run, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS);
+	if (fd >= 0 && !is_null(fd)) {
+		(void)SYS(close, fd);
+		return -ENODEV;
+	}
+	run->null = fd;
+	return fd;
 }

@@ -57,9 +57,9 @@ static void box_copy(const char *from, const char *to)
 /* A root file system below the test's place; returns its path. */
 __attribute__((unused)) static const char *box_root(void **state)
 {
-	static const char *const applets[] = { "sh",    "cat",   "ls",   "id",    "ps",     "grep",  "readlink", "stat",
-					       "sleep", "mkdir", "true", "touch", "env",    "mount", "umount",   "head",
-					       "kill",  "wc",    "tr",   "sort",  "chroot", "awk",   "echo",     "ln" };
+	static const char *const applets[] = { "sh",    "cat",  "ls",     "id",  "ps",    "grep",   "readlink", "stat", "sleep",
+					       "mkdir", "true", "touch",  "env", "mount", "umount", "head",     "kill", "wc",
+					       "tr",    "sort", "chroot", "awk", "echo",  "ln",     "chmod",    "chown" };
 	static const char *const dirs[] = { "root/bin", "root/proc", "root/sys", "root/dev", "root/etc", "root/tmp", "root/data" };
 
 	if (access("/bin/busybox", X_OK) < 0) {

@@ -400,6 +400,45 @@ static void unmounting_the_root_shows_nothing(void **state)
 	expect_no_text(text, "boot");
 }
 
+/* The standard streams are no way to the host's null device: its mode could be changed through a descriptor. */
+static void streams_are_the_containers_own_null(void **state)
+{
+	static const char *const argv[] = { "sh", "-c",
+					    "test $(stat -L -c %d:%i /proc/self/fd/0) = $(stat -c %d:%i /dev/null) && "
+					    "chmod 000 /proc/self/fd/0 && chown 5 /proc/self/fd/0",
+					    NULL };
+	struct container_spec spec = box_spec(box_root(state));
+	_cleanup_plan_ struct plan *plan = NULL;
+	_cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct spawn_result result;
+	struct stat before, after;
+	struct box_run run = { .out = -1 };
+
+	assert_return_code(stat("/dev/null", &before), errno);
+	for (int i = 0; i < 2; i++) {
+		spec.argv = argv;
+		expect_ok(plan_compile(&spec, &plan, &err));
+		/* also when it is the caller who hands the host's in */
+		expect_ok(spawner_run(box_spawner, plan, (int[]){ i == 0 ? -1 : null, -1, -1 }, BOX_TIMEOUT_MS, &result, &err));
+		run.spawned = result;
+		assert_int_equal(box_reap(&run), 0);
+		assert_return_code(stat("/dev/null", &after), errno);
+		assert_int_equal(before.st_mode, after.st_mode);
+		assert_int_equal(before.st_uid, after.st_uid);
+		(void)close(spec.rootfs);
+		plan_free(plan);
+		plan = NULL;
+		spec = box_spec(in_place(state, "root"));
+	}
+	/* a container without a /dev: still not the host's */
+	spec.n_mounts = 1;
+	expect_ok(box_start(&spec, "/bin/busybox chmod 000 /proc/self/fd/0", &run, &err));
+	(void)box_output(&run);
+	assert_int_equal(box_reap(&run), 0);
+	assert_return_code(stat("/dev/null", &after), errno);
+	assert_int_equal(before.st_mode, after.st_mode);
+}
+
 /* CVE-2019-5736: /proc/PID/exe of a starting container is a sealed copy; the daemon's binary is nowhere. */
 static void cve_2019_5736_the_interpreter_is_sealed(void **state)
 {
@@ -587,6 +626,7 @@ int main(void)
 		box_test(a_masked_link),
 		box_test(climbing_out_of_the_root),
 		box_test(unmounting_the_root_shows_nothing),
+		box_test(streams_are_the_containers_own_null),
 		box_test(cve_2019_5736_the_interpreter_is_sealed),
 		box_test(a_tracer_sees_no_rights),
 		box_test(broken_blocks_are_refused),
