@@ -1,1 +1,303 @@
-#include "base/error.h"
+#include "task/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "image/image.h"
+#include "net/net.h"
+#include "runtime/cgroup.h"
+#include "runtime/spawner.h"
+#include "task/machines.h"
+#include "task/node_impl.h"
+#include "task/operation.h"
+#include "task/store.h"
+
+#define CHECKPOINT_DEADLINE_MS 60000
+
+/* ---- opening ---- */
+
+/* Ours alone: who could read here would read the images' and containers' files, setuid programs among them (CVE-2021-41103). */
+static int make_private_dir(const char *base, const char *name, struct error *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(path, sizeof(path), "%s%s", base, name) >= (int)sizeof(path))
+		return error_sys(err, ENAMETOOLONG, "create directory %s", base);
+	if (io_make_dirs(path, 0700, err) < 0)
+		return -1;
+	if (stat(path, &st) < 0)
+		return error_sys(err, errno, "stat %s", path);
+	if ((st.st_mode & 077) && chmod(path, 0700) < 0)
+		return error_sys(err, errno, "make %s private", path);
+	return 0;
+}
+
+static int make_dirs(const struct config *config, struct error *err)
+{
+	if (make_private_dir(config->root_dir, "", err) < 0 || make_private_dir(config->root_dir, "/images", err) < 0 ||
+	    make_private_dir(config->root_dir, "/containers", err) < 0)
+		return -1;
+	if (make_private_dir(config->state_dir, "", err) < 0 || make_private_dir(config->state_dir, "/pods", err) < 0 ||
+	    make_private_dir(config->state_dir, "/containers", err) < 0)
+		return -1;
+	return make_private_dir(config->state_dir, "/network", err);
+}
+
+/* Two daemons on one directory would each end what the other runs. */
+static int lock_root(struct node *node, struct error *err)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/lock", node->config->root_dir);
+	node->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (node->lock_fd < 0)
+		return error_sys(err, errno, "open %s", path);
+	if (flock(node->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return error_set(err, ERR_STATE, "another monopod uses %s", node->config->root_dir);
+	return error_sys(err, errno, "lock %s", path);
+}
+
+static int open_store(struct node *node, struct error *err)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/store.db", node->config->root_dir);
+	return store_open(path, &node->store, err);
+}
+
+static int open_images(struct node *node, struct error *err)
+{
+	const struct config *config = node->config;
+	char root[PATH_MAX];
+	const struct image_store_config images = {
+		.root = root,
+		.certs_dir = config->certs_dir,
+		.insecure_registries = config->insecure_registries,
+		.max_layer_bytes = config->max_layer_bytes,
+		.progress_timeout_ms = config->pull_progress_timeout_ms,
+	};
+
+	(void)snprintf(root, sizeof(root), "%s/images", config->root_dir);
+	return image_store_open(&images, &node->images, err);
+}
+
+static int open_network(struct node *node, struct error *err)
+{
+	const struct config *config = node->config;
+	char dir[PATH_MAX];
+	const struct net_bridge_config bridge = {
+		.bridge = config->bridge,
+		.pod_cidr = config->pod_cidr,
+		.mtu = config->mtu,
+		.state_dir = dir,
+	};
+
+	(void)snprintf(dir, sizeof(dir), "%s/network", config->state_dir);
+	return net_bridge_open(&bridge, &node->net, err);
+}
+
+static int open_lanes(struct node *node, struct error *err)
+{
+	struct lane_pool *pool = node->loop->lanes;
+
+	if (lane_open(pool, "network", &node->net_lane, err) < 0 || lane_open(pool, "images", &node->image_lane, err) < 0)
+		return -1;
+	return lane_open(pool, "store", &node->store_lane, err);
+}
+
+static bool has_capability(unsigned cap)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	return syscall(SYS_capget, &header, data) == 0 && (data[cap / 32].effective >> (cap % 32) & 1);
+}
+
+static void read_oom_score(struct node *node)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT(64);
+	struct error ignored = ERROR_INIT;
+
+	node->may_lower_oom_score = has_capability(CAP_SYS_RESOURCE);
+	if (io_read_file(AT_FDCWD, "/proc/self/oom_score_adj", &text, &ignored) == 0 && text.data)
+		node->own_oom_score_adj = (int)strtol(text.data, NULL, 10);
+}
+
+static int open_in(struct node *node, struct error *err)
+{
+	if (make_dirs(node->config, err) < 0 || lock_root(node, err) < 0 || boot_id_read(node->boot_id, err) < 0 ||
+	    open_store(node, err) < 0 || open_images(node, err) < 0 || open_lanes(node, err) < 0)
+		return -1;
+	if (cgroup_roots_open(node->config->cgroup_root, &node->cgroups, err) < 0 || spawner_open(&node->spawner, err) < 0 ||
+	    open_network(node, err) < 0)
+		return -1;
+	read_oom_score(node);
+	return node_recover(node, err);
+}
+
+int node_open(struct loop *loop, const struct config *config, struct node **ret_node, struct error *err)
+{
+	struct node *node = calloc(1, sizeof(*node));
+
+	if (!node)
+		return error_set(err, ERR_EXHAUSTED, "open node: out of memory");
+	machines_register();
+	node->loop = loop;
+	node->config = config;
+	node->lock_fd = -1;
+	if (open_in(node, err) < 0) {
+		node_free(node);
+		return error_prefix(err, "open node");
+	}
+	*ret_node = node;
+	return 0;
+}
+
+/* ---- closing ---- */
+
+static void forget_objects(struct node *node)
+{
+	struct container *container, *next_container;
+	struct sandbox *sandbox, *next_sandbox;
+
+	HASH_ITER (hh, node->containers, container, next_container)
+		container_forget(container);
+	HASH_ITER (hh, node->sandboxes, sandbox, next_sandbox)
+		sandbox_forget(sandbox);
+	name_index_release(&node->container_names);
+	name_index_release(&node->sandbox_names);
+}
+
+void node_free(struct node *node)
+{
+	if (!node)
+		return;
+	forget_objects(node);
+	lane_close(node->net_lane);
+	lane_close(node->image_lane);
+	lane_close(node->store_lane);
+	if (node->net)
+		node->net->ops->close(node->net);
+	if (node->spawner)
+		spawner_close(node->spawner);
+	if (node->cgroups)
+		cgroup_roots_close(node->cgroups);
+	image_store_close(node->images);
+	store_close(node->store);
+	close_fd(&node->lock_fd);
+	free(node);
+}
+
+static void drop_logs(struct node *node)
+{
+	struct container *container, *next;
+
+	HASH_ITER (hh, node->containers, container, next)
+		if (container->log)
+			container_drop_log(container, steal_ptr(&container->log));
+}
+
+static void on_closer_closed(uv_handle_t *timer)
+{
+	struct node *node = timer->data;
+
+	node->on_closed(node->on_closed_arg);
+}
+
+static void on_closer(uv_timer_t *timer)
+{
+	uv_close((uv_handle_t *)timer, on_closer_closed);
+}
+
+/* First the operations, then the logs, which operations may still use; the last word comes from the loop, not from inside either. */
+void node_advance_close(struct node *node)
+{
+	if (!node->closing || node->closed || node->operations)
+		return;
+	drop_logs(node);
+	if (node->pumps > 0 || node->checkpointing)
+		return;
+	node->closed = true;
+	(void)uv_timer_start(&node->closer, on_closer, 0, 0);
+}
+
+void node_close(struct node *node, void (*on_closed)(void *arg), void *arg)
+{
+	struct error why = ERROR_INIT;
+
+	(void)error_set(&why, ERR_UNAVAILABLE, "the daemon is shutting down");
+	node->closing = true;
+	node->on_closed = on_closed;
+	node->on_closed_arg = arg;
+	(void)uv_timer_init(&node->loop->uv, &node->closer);
+	node->closer.data = node;
+	operations_cancel_all(node, &why);
+	node_advance_close(node);
+}
+
+/* ---- services for the operations ---- */
+
+struct turn_queue *node_pull_turns(struct node *node)
+{
+	struct turn_queue *shortest = &node->pulls[0];
+
+	for (size_t i = 1; i < MAX_PULLS; i++)
+		if (turn_count(&node->pulls[i]) < turn_count(shortest))
+			shortest = &node->pulls[i];
+	return shortest;
+}
+
+static int checkpoint_work(struct job *job, struct error *err)
+{
+	return store_checkpoint(container_of(job, struct node, checkpoint_job)->store, err);
+}
+
+static void checkpoint_done(struct job *job, int result, const struct error *err)
+{
+	(void)job;
+	if (result < 0)
+		log_warn("task", "%s", err->text);
+}
+
+static void checkpoint_released(struct job *job)
+{
+	struct node *node = container_of(job, struct node, checkpoint_job);
+
+	node->checkpointing = false;
+	node_advance_close(node);
+}
+
+void node_checkpoint(struct node *node)
+{
+	struct error err = ERROR_INIT;
+
+	if (node->checkpointing || !store_wants_checkpoint(node->store))
+		return;
+	node->checkpoint_job = (struct job){
+		.name = "checkpoint",
+		.work = checkpoint_work,
+		.done = checkpoint_done,
+		.release = checkpoint_released,
+		.deadline_ms = CHECKPOINT_DEADLINE_MS,
+	};
+	store_begin_checkpoint(node->store);
+	if (lane_submit(node->store_lane, &node->checkpoint_job, &err) < 0)
+		log_warn("task", "%s", err.text);
+	else
+		node->checkpointing = true;
+}

@@ -1,0 +1,102 @@
+/*
+ * What a request for a container means: from the CRI's words, the image's and the pod's to those of src/runtime.
+ *
+ * Everything here builds lists in an arena; nothing has an effect on the node. What needs a look at the host (devices, the image's
+ * users) says so and belongs in a lane.
+ */
+#ifndef MONOPOD_TASK_CONTAINER_SPEC_H
+#define MONOPOD_TASK_CONTAINER_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "proto/cri.pb-c.h"
+#include "runtime/cgroup.h"
+#include "runtime/rootfs.h"
+#include "runtime/spec.h"
+#include "runtime/user.h"
+
+struct container;
+struct container_user;
+struct image;
+struct image_config;
+struct node;
+struct sandbox;
+struct seccomp_filter;
+
+/* Refuses what is wrong (ERR_INVALID) or what this node cannot do (ERR_UNIMPLEMENTED), naming the field. */
+int container_check(const struct sandbox *sandbox, const Cri__ContainerConfig *config, const struct image *image,
+		    struct error *err);
+
+/* ---- the process (container_process.c) ---- */
+
+/* Kubernetes' rule: `command` replaces the image's entrypoint and cmd; `args` alone replaces the cmd. */
+int container_argv(const Cri__ContainerConfig *config, const struct image_config *image, struct arena *arena, char ***ret_argv,
+		   struct error *err);
+
+/* The image's variables, then HOSTNAME, then the request's; each replaces what was there. PATH, HOME and TERM (of a tty) when nobody
+ * set them. */
+int container_env(const Cri__ContainerConfig *config, const struct image_config *image, const char *hostname, const char *home,
+		  struct arena *arena, char ***ret_env, struct error *err);
+
+const char *container_cwd(const Cri__ContainerConfig *config, const struct image_config *image);
+struct user_request container_user_request(const Cri__ContainerConfig *config, const struct image_config *image);
+
+/* Capabilities and no_new_privs with the user: the same for the first process and for those executed later. */
+int container_identity(const Cri__ContainerConfig *config, const struct container_user *user, struct identity *ret_identity,
+		       struct error *err);
+
+/* The filter for these capabilities, NULL for none. `builtin` says what the runtime's default is. */
+int container_seccomp(const Cri__ContainerConfig *config, bool builtin, uint64_t caps, const struct seccomp_filter **ret_filter,
+		      struct error *err);
+
+/* security_context.apparmor_profile, which newer clients leave empty. */
+const char *container_old_apparmor_field(const Cri__LinuxContainerSecurityContext *context);
+
+bool container_is_privileged(const Cri__ContainerConfig *config);
+
+/* ---- what it may use (container_resources.c) ---- */
+
+int container_resources(const Cri__ContainerConfig *config, struct arena *arena, struct resources *ret_resources,
+			struct error *err);
+
+/* What a container that asks for `wanted` gets: below our own value only CAP_SYS_RESOURCE may go (proc_pid_oom_score_adj(5)). */
+int oom_score_adj_within(int64_t wanted, int own, bool may_lower);
+
+/* ---- its files (container_mounts.c) ---- */
+
+struct mount_entry {
+	struct mount_spec spec; /* fd is -1 until somebody opened the volume */
+	bool is_volume;
+	struct volume_spec volume;
+};
+
+struct mount_list {
+	struct mount_entry *entries;
+	size_t n;
+};
+
+/* The standard mounts, the pod's files and the request's mounts, parents before what lies below them. */
+int container_mounts(const struct sandbox *sandbox, const Cri__ContainerConfig *config, struct arena *arena,
+		     struct mount_list *ret_list, struct error *err);
+
+/* NULL-terminated: the request's, else the usual ones; nothing for a privileged container. */
+const char *const *container_masked_paths(const Cri__ContainerConfig *config, struct arena *arena);
+const char *const *container_readonly_paths(const Cri__ContainerConfig *config, struct arena *arena);
+
+/* ---- its devices (container_devices.c) ---- */
+
+struct device_list {
+	struct device_spec *devices;
+	size_t n_devices;
+	struct device_rule *rules; /* for the cgroup; not counting the standard ones */
+	size_t n_rules;
+	bool restricted;
+};
+
+/* The standard devices, and the request's or, when privileged, the host's. Looks at the host: blocks. */
+int container_devices(const Cri__ContainerConfig *config, struct arena *arena, struct device_list *ret_list, struct error *err);
+
+#endif

@@ -1,0 +1,77 @@
+/* The inside of struct node, for the files of this folder. */
+#ifndef MONOPOD_TASK_NODE_IMPL_H
+#define MONOPOD_TASK_NODE_IMPL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "loop/lane.h"
+#include "loop/loop.h"
+#include "runtime/process.h"
+#include "task/container.h"
+#include "task/names.h"
+#include "task/node.h"
+#include "task/sandbox.h"
+
+struct cgroup_roots;
+struct image_store;
+struct net_engine;
+struct operation;
+struct spawner;
+struct store;
+
+/* Each pull holds a thread, connections and buffers of some megabytes; more at a time share the same line to the registry (arbitrary). */
+#define MAX_PULLS 4
+
+struct node {
+	struct loop *loop;
+	const struct config *config;
+	char boot_id[BOOT_ID_SIZE];
+	int lock_fd; /* one daemon per root_dir */
+	struct store *store;
+	struct cgroup_roots *cgroups;
+	struct spawner *spawner;
+	struct image_store *images;
+	struct net_engine *net;
+	struct lane *net_lane;   /* the one network thread */
+	struct lane *image_lane; /* removals and imports */
+	struct lane *store_lane; /* checkpoints */
+	bool checkpointing;
+	struct job checkpoint_job;
+
+	struct sandbox *sandboxes;    /* uthash by id */
+	struct container *containers; /* uthash by id */
+	struct name_index sandbox_names, container_names;
+
+	struct turn_queue pulls[MAX_PULLS];
+	int own_oom_score_adj;
+	bool may_lower_oom_score; /* CAP_SYS_RESOURCE */
+	bool warned_oom_score;
+
+	/* The last truth about the network, for a Status that cannot wait for a busy lane. */
+	int64_t net_checked_us;
+	bool net_ready;
+	char net_reason[256];
+
+	struct operation *operations; /* utlist: all that are in flight */
+	unsigned pumps;               /* log pumps that write their last */
+	bool closing, closed;
+	uv_timer_t closer;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+};
+
+/* Called when something ended that node_close() may wait for. */
+void node_advance_close(struct node *node);
+
+/* The shortest queue of pulls and imports. */
+struct turn_queue *node_pull_turns(struct node *node);
+
+/* Starts a checkpoint of the store in its lane when enough was written. */
+void node_checkpoint(struct node *node);
+
+/* Adopts and cleans up: see recover.c. */
+int node_recover(struct node *node, struct error *err);
+
+#endif

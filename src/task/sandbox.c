@@ -1,0 +1,310 @@
+#include "task/sandbox.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "loop/lane.h"
+#include "task/message.h"
+#include "task/node_impl.h"
+#include "task/objects.h"
+#include "task/store.h"
+
+#define BIT(state) (1u << (state))
+
+/* What may follow each state. */
+static const unsigned followers[SANDBOX_STATE_END] = {
+	[SANDBOX_CREATING] = BIT(SANDBOX_READY) | BIT(SANDBOX_GONE),
+	[SANDBOX_READY] = BIT(SANDBOX_STOPPING) | BIT(SANDBOX_NOTREADY),
+	[SANDBOX_STOPPING] = BIT(SANDBOX_NOTREADY),
+	[SANDBOX_NOTREADY] = BIT(SANDBOX_STOPPING) | BIT(SANDBOX_REMOVING),
+	[SANDBOX_REMOVING] = BIT(SANDBOX_NOTREADY) | BIT(SANDBOX_GONE),
+};
+
+static const char *const state_names[SANDBOX_STATE_END] = {
+	[SANDBOX_CREATING] = "creating", [SANDBOX_READY] = "ready",       [SANDBOX_STOPPING] = "stopping",
+	[SANDBOX_NOTREADY] = "notready", [SANDBOX_REMOVING] = "removing", [SANDBOX_GONE] = "gone",
+};
+
+bool sandbox_may_become(enum sandbox_state from, enum sandbox_state to)
+{
+	return from < SANDBOX_STATE_END && (followers[from] & BIT(to));
+}
+
+const char *sandbox_state_name(enum sandbox_state state)
+{
+	return state < SANDBOX_STATE_END && state_names[state] ? state_names[state] : "?";
+}
+
+/* What holds in every state; a violation is a mistake of ours. */
+static const char *broken_rule(const struct sandbox *sandbox)
+{
+	if (sandbox->state == SANDBOX_GONE && sandbox->containers)
+		return "a sandbox that is gone has containers";
+	if (sandbox->state == SANDBOX_READY && sandbox->released)
+		return "a ready sandbox has been released";
+	if (sandbox->state != SANDBOX_CREATING && sandbox->creator)
+		return "a sandbox that was made is still being made";
+	return NULL;
+}
+
+void sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
+{
+	const char *rule = NULL;
+
+	if (!sandbox_may_become(sandbox->state, state))
+		rule = "no such transition";
+	log_debug("task", "sandbox %.12s: %s -> %s", sandbox->id, sandbox_state_name(sandbox->state), sandbox_state_name(state));
+	if (!rule) {
+		sandbox->state = state;
+		rule = broken_rule(sandbox);
+	}
+	if (rule) {
+		log_error("task", "sandbox %s (%s) to %s: %s", sandbox->id, sandbox_state_name(sandbox->state),
+			  sandbox_state_name(state), rule);
+		abort();
+	}
+}
+
+bool sandbox_is_public(const struct sandbox *sandbox)
+{
+	return sandbox->state != SANDBOX_CREATING && sandbox->state != SANDBOX_GONE;
+}
+
+Cri__PodSandboxState sandbox_public_state(const struct sandbox *sandbox)
+{
+	return sandbox->state == SANDBOX_READY ? CRI__POD_SANDBOX_STATE__SANDBOX_READY : CRI__POD_SANDBOX_STATE__SANDBOX_NOTREADY;
+}
+
+void process_init(struct process *process)
+{
+	*process = (struct process){ .pidfd = -1 };
+}
+
+void process_release(struct process *process)
+{
+	close_fd(&process->pidfd);
+	process->pid = 0;
+}
+
+char *sandbox_name_key(const Cri__PodSandboxConfig *config)
+{
+	const Cri__PodSandboxMetadata *metadata = config->metadata;
+	const char *parts[] = { metadata->namespace_, metadata->name, metadata->uid };
+
+	return name_key(parts, ARRAY_SIZE(parts), metadata->attempt);
+}
+
+static const char *cgroup_parent_of(const struct node *node, const Cri__PodSandboxConfig *config)
+{
+	const char *parent = config->linux ? config->linux->cgroup_parent : "";
+
+	return *parent ? parent : node->config->cgroup_parent;
+}
+
+static int fill(struct sandbox *sandbox, const char *runtime_handler, struct error *err)
+{
+	const struct node *node = sandbox->node;
+
+	sandbox->runtime_handler = strdup(runtime_handler);
+	sandbox->name_key = sandbox_name_key(sandbox->config);
+	sandbox->cgroup_parent = strdup(cgroup_parent_of(node, sandbox->config));
+	if (asprintf(&sandbox->dir, "%s/pods/%s", node->config->state_dir, sandbox->id) < 0)
+		sandbox->dir = NULL;
+	if (!sandbox->runtime_handler || !sandbox->name_key || !sandbox->cgroup_parent || !sandbox->dir)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	return lane_open(node->loop->lanes, sandbox->id, &sandbox->lane, err);
+}
+
+struct sandbox *sandbox_new(struct node *node, const char *id, Cri__PodSandboxConfig *config, const char *runtime_handler,
+			    struct error *err)
+{
+	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
+
+	if (!sandbox) {
+		(void)error_set(err, ERR_EXHAUSTED, "out of memory");
+		return NULL;
+	}
+	(void)snprintf(sandbox->id, sizeof(sandbox->id), "%s", id);
+	sandbox->node = node;
+	sandbox->refs = 1;
+	sandbox->state = SANDBOX_CREATING;
+	sandbox->created_at_ns = clock_realtime_ns();
+	sandbox->ns = (struct pod_namespaces)POD_NAMESPACES_INIT;
+	process_init(&sandbox->init);
+	sandbox->config = config;
+	if (fill(sandbox, runtime_handler, err) < 0) {
+		sandbox->config = NULL;
+		sandbox_unref(sandbox);
+		return NULL;
+	}
+	return sandbox;
+}
+
+struct sandbox *sandbox_ref(struct sandbox *sandbox)
+{
+	sandbox->refs++;
+	return sandbox;
+}
+
+void sandbox_unref(struct sandbox *sandbox)
+{
+	if (!sandbox || --sandbox->refs > 0)
+		return;
+	reaper_forget(sandbox->node->loop->reaper, &sandbox->init.watch);
+	process_release(&sandbox->init);
+	pod_namespaces_close(&sandbox->ns);
+	lane_close(sandbox->lane);
+	message_free(sandbox->config);
+	free(sandbox->runtime_handler);
+	free(sandbox->name_key);
+	free(sandbox->dir);
+	free(sandbox->cgroup_parent);
+	free(sandbox->timeline);
+	free(sandbox);
+}
+
+int sandbox_publish(struct sandbox *sandbox, struct error *err)
+{
+	struct node *node = sandbox->node;
+
+	if (name_take(&node->sandbox_names, sandbox->name_key, sandbox->id, err) < 0)
+		return -1;
+	HASH_ADD_STR(node->sandboxes, id, sandbox);
+	if (!sandbox->hh.tbl) {
+		name_drop(&node->sandbox_names, sandbox->name_key, sandbox->id);
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	}
+	(void)sandbox_ref(sandbox);
+	return 0;
+}
+
+void sandbox_forget(struct sandbox *sandbox)
+{
+	struct node *node = sandbox->node;
+
+	if (!sandbox->hh.tbl)
+		return;
+	name_drop(&node->sandbox_names, sandbox->name_key, sandbox->id);
+	HASH_DEL(node->sandboxes, sandbox);
+	sandbox->hh.tbl = NULL;
+	sandbox_unref(sandbox);
+}
+
+struct sandbox *sandbox_find(struct node *node, const char *id)
+{
+	struct sandbox *sandbox, *next, *found = NULL;
+
+	HASH_FIND_STR(node->sandboxes, id, sandbox);
+	if (sandbox || !id_is_prefix(id))
+		return sandbox;
+	HASH_ITER (hh, node->sandboxes, sandbox, next) {
+		if (strncmp(sandbox->id, id, strlen(id)) != 0)
+			continue;
+		if (found)
+			return NULL;
+		found = sandbox;
+	}
+	return found;
+}
+
+const char *sandbox_title(const struct sandbox *sandbox, char title[SANDBOX_TITLE_SIZE])
+{
+	(void)snprintf(title, SANDBOX_TITLE_SIZE, "%s/%s", sandbox->config->metadata->namespace_, sandbox->config->metadata->name);
+	return title;
+}
+
+int sandbox_save(struct sandbox *sandbox, struct error *err)
+{
+	return sandbox_save_as(sandbox, sandbox->state, err);
+}
+
+int sandbox_save_as(struct sandbox *sandbox, enum sandbox_state state, struct error *err)
+{
+	struct node *node = sandbox->node;
+	Store__Sandbox record = STORE__SANDBOX__INIT;
+	Store__Process init = STORE__PROCESS__INIT;
+	char *addresses[NET_MAX_ADDRESSES];
+
+	for (size_t i = 0; i < sandbox->net.n_addresses; i++)
+		addresses[i] = sandbox->net.addresses[i];
+	init.pid = sandbox->init.pid;
+	init.start_ticks = sandbox->init.start_ticks;
+	record.id = sandbox->id;
+	record.boot_id = node->boot_id;
+	record.created_at_ns = sandbox->created_at_ns;
+	record.state = state;
+	record.config = sandbox->config;
+	record.runtime_handler = sandbox->runtime_handler;
+	record.addresses = addresses;
+	record.n_addresses = sandbox->net.n_addresses;
+	record.interface = sandbox->net.interface;
+	record.init = sandbox->init.pid ? &init : NULL;
+	record.released = sandbox->released;
+	if (store_put(node->store, STORE_SANDBOX, sandbox->id, &record.base, err) < 0)
+		return -1;
+	node_checkpoint(node);
+	return 0;
+}
+
+static void take_network(struct sandbox *sandbox, const Store__Sandbox *record)
+{
+	struct net_result *net = &sandbox->net;
+
+	(void)snprintf(net->interface, sizeof(net->interface), "%s", record->interface);
+	for (size_t i = 0; i < record->n_addresses && i < NET_MAX_ADDRESSES; i++)
+		(void)snprintf(net->addresses[net->n_addresses++], NET_ADDRESS_SIZE, "%s", record->addresses[i]);
+}
+
+struct sandbox *sandbox_from_record(struct node *node, const Store__Sandbox *record, struct error *err)
+{
+	_cleanup_message_ Cri__PodSandboxConfig *config = NULL;
+	struct sandbox *sandbox;
+
+	if (!id_is_valid(record->id) || !record->config || !record->config->metadata || record->state == 0 ||
+	    record->state >= SANDBOX_GONE) {
+		(void)error_set(err, ERR_DATA_LOSS, "record of sandbox %s is damaged", record->id);
+		return NULL;
+	}
+	config = message_copy(&record->config->base, err);
+	sandbox = config ? sandbox_new(node, record->id, config, record->runtime_handler, err) : NULL;
+	if (!sandbox)
+		return NULL;
+	config = NULL;
+	sandbox->state = record->state;
+	sandbox->of_this_boot = !strcmp(record->boot_id, sandbox->node->boot_id);
+	sandbox->released = record->released;
+	sandbox->created_at_ns = record->created_at_ns;
+	take_network(sandbox, record);
+	if (record->init) {
+		sandbox->init.pid = record->init->pid;
+		sandbox->init.start_ticks = record->init->start_ticks;
+	}
+	return sandbox;
+}
+
+static void on_init_exit(struct watch *watch, const struct exit_status *status)
+{
+	struct sandbox *sandbox = container_of(watch, struct sandbox, init.watch);
+	struct error err = ERROR_INIT;
+
+	log_warn("task", "sandbox %.12s: its init ended with %d", sandbox->id, status->code);
+	process_release(&sandbox->init);
+	if (sandbox->state != SANDBOX_READY)
+		return;
+	sandbox_set_state(sandbox, SANDBOX_NOTREADY);
+	if (sandbox_save(sandbox, &err) < 0)
+		log_error("task", "%s", err.text);
+}
+
+int sandbox_watch_init(struct sandbox *sandbox, struct error *err)
+{
+	sandbox->init.watch.pidfd = sandbox->init.pidfd;
+	sandbox->init.watch.pid = sandbox->init.pid;
+	sandbox->init.watch.on_exit = on_init_exit;
+	return reaper_watch(sandbox->node->loop->reaper, &sandbox->init.watch, err);
+}

@@ -1,0 +1,668 @@
+/*
+ * StartContainer: the writable root and the user, the volumes and devices, the streams and the log file, the cgroup with its limits;
+ * all of that compiled into a plan, which the spawner runs; then the container is RUNNING.
+ *
+ * What can hang on a foreign file system runs in the pod's lane. A start that fails is undone, and the container ends EXITED with
+ * code 128, reason StartError and the same sentence as message that the caller gets.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "image/image.h"
+#include "loop/lane.h"
+#include "loop/loop.h"
+#include "runtime/plan.h"
+#include "runtime/spawner.h"
+#include "task/cleanup.h"
+#include "task/container_spec.h"
+#include "task/logs.h"
+#include "task/machines.h"
+#include "task/node_impl.h"
+#include "task/operation.h"
+#include "task/sandbox_spec.h"
+#include "task/stdio.h"
+
+/* Exit code of a container whose process never ran, as other runtimes report it. */
+#define START_ERROR_CODE 128
+
+#define SPAWN_DEADLINE_MS 60000
+
+struct start_container {
+	struct operation op; /* first */
+	struct container *container;
+	struct arena scratch; /* what only the start needs */
+	struct arena keep;    /* what the container keeps: user, env, cwd */
+	struct container_user user;
+	char **env;
+	char *cwd;
+	int rootfs;
+	struct mount_list mounts;
+	struct device_list devices;
+	int pid_ns;    /* descriptor, NS_NEW or NS_HOST */
+	int pid_ns_of; /* pidfd whose PID namespace is joined, -1: none */
+	pid_t pid_ns_of_pid;
+	struct stdio stdio;
+	int log_fd;
+	struct cgroup *cgroup;
+	struct plan *plan;
+	struct spawn_result spawned;
+	uint64_t start_ticks;
+	int oom_score_adj;
+};
+
+static step_fn mark, open_rootfs, close_rootfs, find_user, open_volumes, close_volumes, open_streams, close_streams, make_cgroup,
+	unmake_cgroup, compile, spawn, kill_spawned, publish;
+
+static const struct step steps[] = {
+	/* name         run            undo            deadline_ms */
+	{ "mark", mark, NULL, 5000 },
+	{ "rootfs", open_rootfs, close_rootfs, 30000 },
+	{ "user", find_user, NULL, 10000 },
+	{ "volumes", open_volumes, close_volumes, 120000 },
+	{ "streams", open_streams, close_streams, 10000 },
+	{ "cgroup", make_cgroup, unmake_cgroup, 20000 },
+	{ "plan", compile, NULL, 5000 },
+	{ "spawn", spawn, kill_spawned, SPAWN_DEADLINE_MS + 10000 },
+	{ "publish", publish, NULL, 5000 },
+};
+
+const struct machine start_container_machine = MACHINE("start_container", steps);
+
+static struct start_container *start_container_of(struct task *task)
+{
+	return container_of(task, struct start_container, op.task);
+}
+
+static enum verdict in_pod_lane(struct task *task, int (*work)(struct task *task, struct error *err), struct error *err)
+{
+	return task_run_in_lane(task, start_container_of(task)->container->sandbox->lane, work, err);
+}
+
+static enum verdict in_own_lane(struct task *task, int (*work)(struct task *task, struct error *err), struct error *err)
+{
+	return task_run_in_lane(task, start_container_of(task)->container->lane, work, err);
+}
+
+static enum admission admit(struct operation *base, struct error *err)
+{
+	const struct container *container = container_of(base, struct start_container, op)->container;
+	const struct sandbox *sandbox = container->sandbox;
+
+	if (container->state != CONTAINER_STATE_CREATED)
+		(void)error_set(err, ERR_STATE, "it is %s, not created", container_state_name(container->state));
+	else if (sandbox->state != SANDBOX_READY)
+		(void)error_set(err, ERR_STATE, "sandbox %s is %s, not ready", sandbox->id, sandbox_state_name(sandbox->state));
+	else if (!container->image)
+		(void)error_set(err, ERR_NOT_FOUND, "image %s is not here any more", container->image_id);
+	else
+		return ADMIT_RUN;
+	return ADMIT_REFUSED;
+}
+
+/* ---- mark ---- */
+
+static enum verdict mark(struct task *task, struct error *err)
+{
+	struct container *container = start_container_of(task)->container;
+
+	container_set_state(container, CONTAINER_STATE_STARTING);
+	return container_save(container, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+/* ---- rootfs ---- */
+
+static int open_rootfs_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+	const struct container *container = op->container;
+	const struct overlay_spec overlay = {
+		.lower_dirs = (const char *const *)container->image->layer_dirs,
+		.n_lower_dirs = container->image->n_layers,
+		.upper_dir = arena_printf(&op->scratch, "%s/upper", container->root_dir),
+		.work_dir = arena_printf(&op->scratch, "%s/work", container->root_dir),
+	};
+
+	if (arena_failed(&op->scratch))
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	op->rootfs = overlay_open(&overlay, err);
+	return op->rootfs < 0 ? -1 : 0;
+}
+
+static enum verdict open_rootfs(struct task *task, struct error *err)
+{
+	return in_pod_lane(task, open_rootfs_work, err);
+}
+
+static int close_rootfs_work(struct task *task, struct error *err)
+{
+	(void)err;
+	close_fd(&start_container_of(task)->rootfs);
+	return 0;
+}
+
+static enum verdict close_rootfs(struct task *task, struct error *err)
+{
+	return in_pod_lane(task, close_rootfs_work, err);
+}
+
+/* ---- user ---- */
+
+static int find_user_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+	const struct container *container = op->container;
+	const struct image_config *image = &container->image->config;
+	struct user_request request = container_user_request(container->config, image);
+	const char *hostname = sandbox_hostname(container->sandbox->config, &op->scratch);
+	struct user user;
+
+	if (user_resolve(op->rootfs, &request, &op->keep, &user, err) < 0)
+		return -1;
+	op->user = (struct container_user){ user.uid, user.gid, user.groups, user.n_groups };
+	op->cwd = arena_strdup(&op->keep, container_cwd(container->config, image));
+	if (!hostname || !op->cwd)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	return container_env(container->config, image, hostname, user.home, &op->keep, &op->env, err);
+}
+
+static enum verdict find_user(struct task *task, struct error *err)
+{
+	return in_pod_lane(task, find_user_work, err);
+}
+
+/* ---- volumes ---- */
+
+static int open_mounts(struct start_container *op, struct error *err)
+{
+	const struct container *container = op->container;
+
+	if (container_mounts(container->sandbox, container->config, &op->scratch, &op->mounts, err) < 0)
+		return -1;
+	for (size_t i = 0; i < op->mounts.n; i++) {
+		struct mount_entry *entry = &op->mounts.entries[i];
+
+		if (!entry->is_volume)
+			continue;
+		entry->spec.fd = volume_open(&entry->volume, &entry->spec.target_is_file, err);
+		if (entry->spec.fd < 0)
+			return error_prefix(err, "mount on %s", entry->spec.target);
+	}
+	return 0;
+}
+
+/* The namespace of a living process: looked up by pid, then the process is asked again whether that was it. */
+static int open_pid_ns(struct start_container *op, struct error *err)
+{
+	struct pollfd ended = { .fd = op->pid_ns_of, .events = POLLIN };
+	char path[64];
+
+	if (op->pid_ns_of < 0)
+		return 0;
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)op->pid_ns_of_pid);
+	op->pid_ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (op->pid_ns < 0)
+		return error_sys(err, errno, "open PID namespace %s", path);
+	if (poll(&ended, 1, 0) != 0)
+		return error_set(err, ERR_STATE, "the process whose PID namespace is to be joined has ended");
+	return 0;
+}
+
+static int open_volumes_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+
+	if (open_pid_ns(op, err) < 0 || open_mounts(op, err) < 0)
+		return -1;
+	return container_devices(op->container->config, &op->scratch, &op->devices, err);
+}
+
+/* Whose PID namespace: the descriptor is copied here, because its owner may end meanwhile. */
+static int choose_pid_ns(struct start_container *op, struct error *err)
+{
+	const struct container *container = op->container;
+	Cri__NamespaceMode mode = container_pid_mode(container->config, container->sandbox->config);
+	const struct process *process = &container->sandbox->init;
+
+	op->pid_ns = mode == CRI__NAMESPACE_MODE__NODE ? NS_HOST : NS_NEW;
+	if (mode == CRI__NAMESPACE_MODE__NODE || mode == CRI__NAMESPACE_MODE__CONTAINER)
+		return 0;
+	if (mode == CRI__NAMESPACE_MODE__TARGET) {
+		const char *id = container->config->linux->security_context->namespace_options->target_id;
+		const struct container *target = container_find(container->node, id);
+
+		if (!target || target->state != CONTAINER_STATE_RUNNING)
+			return error_set(err, ERR_STATE, "container %s, whose PID namespace is to be joined, does not run", id);
+		process = &target->process;
+	}
+	if (process->pidfd < 0)
+		return error_set(err, ERR_STATE, "the init of the pod's PID namespace has ended");
+	op->pid_ns_of = fcntl(process->pidfd, F_DUPFD_CLOEXEC, 0);
+	op->pid_ns_of_pid = process->pid;
+	return op->pid_ns_of < 0 ? error_sys(err, errno, "copy pidfd") : 0;
+}
+
+static enum verdict open_volumes(struct task *task, struct error *err)
+{
+	return choose_pid_ns(start_container_of(task), err) < 0 ? STEP_FAILED : in_pod_lane(task, open_volumes_work, err);
+}
+
+static void close_all_volumes(struct start_container *op)
+{
+	for (size_t i = 0; i < op->mounts.n; i++)
+		close_fd(&op->mounts.entries[i].spec.fd);
+	op->mounts.n = 0;
+	close_fd(&op->pid_ns);
+	close_fd(&op->pid_ns_of);
+}
+
+static int close_volumes_work(struct task *task, struct error *err)
+{
+	(void)err;
+	close_all_volumes(start_container_of(task));
+	return 0;
+}
+
+static enum verdict close_volumes(struct task *task, struct error *err)
+{
+	return in_pod_lane(task, close_volumes_work, err);
+}
+
+/* ---- streams ---- */
+
+static int open_streams_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+	const struct container *container = op->container;
+
+	if (!container->config->tty && stdio_make(container->state_dir, container->config->stdin, &op->stdio, err) < 0)
+		return -1;
+	if (container->log_path && (op->log_fd = log_file_open(container->log_path, err)) < 0)
+		return -1;
+	return 0;
+}
+
+static enum verdict open_streams(struct task *task, struct error *err)
+{
+	return in_own_lane(task, open_streams_work, err);
+}
+
+static int close_streams_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+
+	(void)err;
+	stdio_release(&op->stdio);
+	close_fd(&op->log_fd);
+	return 0;
+}
+
+static enum verdict close_streams(struct task *task, struct error *err)
+{
+	return in_own_lane(task, close_streams_work, err);
+}
+
+/* ---- cgroup ---- */
+
+static int make_cgroup_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+	const struct container *container = op->container;
+	struct resources resources;
+
+	if (container_resources(container->config, &op->scratch, &resources, err) < 0)
+		return -1;
+	resources.restrict_devices = op->devices.restricted;
+	resources.devices = op->devices.rules;
+	resources.n_devices = op->devices.n_rules;
+	if (cgroup_create(container->node->cgroups, container->cgroup_path, &op->cgroup, NULL, err) < 0)
+		return -1;
+	return cgroup_apply(op->cgroup, &resources, err);
+}
+
+static enum verdict make_cgroup(struct task *task, struct error *err)
+{
+	return in_own_lane(task, make_cgroup_work, err);
+}
+
+static int unmake_cgroup_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+
+	cgroup_close(op->cgroup);
+	op->cgroup = NULL;
+	return remove_cgroup(op->op.node->cgroups, op->container->cgroup_path, err);
+}
+
+static enum verdict unmake_cgroup(struct task *task, struct error *err)
+{
+	return in_own_lane(task, unmake_cgroup_work, err);
+}
+
+/* ---- plan ---- */
+
+static struct mount_spec *mount_specs(struct start_container *op)
+{
+	struct mount_spec *specs = arena_new_array(&op->scratch, struct mount_spec, op->mounts.n + 1);
+
+	for (size_t i = 0; specs && i < op->mounts.n; i++)
+		specs[i] = op->mounts.entries[i].spec;
+	return specs;
+}
+
+static int fill_process(struct start_container *op, struct container_spec *spec, struct error *err)
+{
+	const struct container *container = op->container;
+	const Cri__ContainerConfig *config = container->config;
+	bool builtin = !strcmp(op->op.node->config->seccomp_default, "builtin");
+	char **argv;
+
+	if (container_argv(config, &container->image->config, &op->scratch, &argv, err) < 0 ||
+	    container_identity(config, &op->user, &spec->identity, err) < 0 ||
+	    container_seccomp(config, builtin, spec->identity.permitted, &spec->seccomp, err) < 0)
+		return -1;
+	spec->name = container->config->metadata->name;
+	spec->argv = (const char *const *)argv;
+	spec->envp = (const char *const *)op->env;
+	spec->cwd = op->cwd;
+	spec->tty = config->tty;
+	spec->set_oom_score_adj = config->linux && config->linux->resources;
+	spec->oom_score_adj = op->oom_score_adj;
+	return 0;
+}
+
+static void fill_world(struct start_container *op, struct container_spec *spec)
+{
+	const struct container *container = op->container;
+	const struct pod_namespaces *ns = &container->sandbox->ns;
+	const Cri__LinuxContainerConfig *specific = container->config->linux;
+
+	spec->net_ns = ns->net;
+	spec->ipc_ns = ns->ipc;
+	spec->uts_ns = ns->uts;
+	spec->pid_ns = op->pid_ns;
+	spec->new_cgroup_ns = true;
+	spec->cgroup = op->cgroup;
+	spec->cgroup_roots = op->op.node->cgroups;
+	spec->rootfs = op->rootfs;
+	spec->readonly_rootfs = specific && specific->security_context && specific->security_context->readonly_rootfs;
+	spec->mounts = mount_specs(op);
+	spec->n_mounts = op->mounts.n;
+	spec->devices = op->devices.devices;
+	spec->n_devices = op->devices.n_devices;
+	spec->masked_paths = container_masked_paths(container->config, &op->scratch);
+	spec->readonly_paths = container_readonly_paths(container->config, &op->scratch);
+}
+
+static int compile_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+	struct container_spec spec = { 0 };
+
+	if (fill_process(op, &spec, err) < 0)
+		return -1;
+	fill_world(op, &spec);
+	if (arena_failed(&op->scratch))
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	return plan_compile(&spec, &op->plan, err);
+}
+
+/* Clamped here because the one warning about it is the node's. */
+static int choose_oom_score(struct start_container *op, struct error *err)
+{
+	struct node *node = op->op.node;
+	const Cri__LinuxContainerConfig *specific = op->container->config->linux;
+	int64_t wanted = specific && specific->resources ? specific->resources->oom_score_adj : 0;
+
+	op->oom_score_adj = oom_score_adj_within(wanted, node->own_oom_score_adj, node->may_lower_oom_score);
+	if (op->oom_score_adj == wanted || !specific || !specific->resources)
+		return 0;
+	if (!node->config->clamp_oom_score_adj)
+		return error_set(
+			err, ERR_DENIED,
+			"oom_score_adj %d needs CAP_SYS_RESOURCE, which the daemon lacks (see runtime.clamp_oom_score_adj)",
+			(int)wanted);
+	if (!node->warned_oom_score)
+		log_warn("task", "without CAP_SYS_RESOURCE oom_score_adj cannot go below %d: containers that ask for less get that",
+			 node->own_oom_score_adj);
+	node->warned_oom_score = true;
+	return 0;
+}
+
+static enum verdict compile(struct task *task, struct error *err)
+{
+	return choose_oom_score(start_container_of(task), err) < 0 ? STEP_FAILED : in_own_lane(task, compile_work, err);
+}
+
+/* ---- spawn ---- */
+
+static int spawn_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+
+	if (spawner_run(op->op.node->spawner, op->plan, op->stdio.inside, SPAWN_DEADLINE_MS, &op->spawned, err) < 0)
+		return -1;
+	/* The container has its own by now. */
+	stdio_close_inside(&op->stdio);
+	close_all_volumes(op);
+	close_fd(&op->rootfs);
+	return process_start_time(op->spawned.pid, &op->start_ticks, err);
+}
+
+static enum verdict spawn(struct task *task, struct error *err)
+{
+	return in_pod_lane(task, spawn_work, err);
+}
+
+static int kill_spawned_work(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+	int result = op->spawned.pidfd >= 0 ? end_process(op->spawned.pidfd, err) : 0;
+
+	close_fd(&op->spawned.pidfd);
+	close_fd(&op->spawned.console_fd);
+	return result;
+}
+
+static enum verdict kill_spawned(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+
+	reaper_forget(op->op.node->loop->reaper, &op->container->process.watch);
+	process_init(&op->container->process); /* the descriptor is the operation's again */
+	return in_pod_lane(task, kill_spawned_work, err);
+}
+
+/* ---- publish ---- */
+
+static int add_streams(struct start_container *op, struct log_pump *pump, struct error *err)
+{
+	if (op->container->config->tty)
+		return log_pump_add(pump, "stdout", steal_fd(&op->spawned.console_fd), err);
+	if (log_pump_add(pump, "stdout", steal_fd(&op->stdio.read_end[0]), err) < 0)
+		return -1;
+	return log_pump_add(pump, "stderr", steal_fd(&op->stdio.read_end[1]), err);
+}
+
+static int start_log(struct start_container *op, struct error *err)
+{
+	struct container *container = op->container;
+	struct log_pump *pump;
+
+	if (container->config->tty && fcntl(op->spawned.console_fd, F_SETFL, O_NONBLOCK) < 0)
+		return error_sys(err, errno, "prepare terminal");
+	if (log_pump_new(container->node->loop, container->lane, container->id, steal_fd(&op->log_fd), &pump, err) < 0)
+		return -1;
+	if (add_streams(op, pump, err) < 0) {
+		container_drop_log(container, pump);
+		return -1;
+	}
+	container->log = pump;
+	return 0;
+}
+
+static void take_process(struct start_container *op)
+{
+	struct container *container = op->container;
+
+	container->process.pid = op->spawned.pid;
+	container->process.start_ticks = op->start_ticks;
+	container->process.pidfd = op->spawned.pidfd;
+	container->started_at_ns = clock_realtime_ns();
+	container->user = op->user;
+	container->env = op->env;
+	container->cwd = op->cwd;
+}
+
+/* On failure the container looks as before: kill_spawned() and settle() take the rest. */
+static enum verdict publish(struct task *task, struct error *err)
+{
+	struct start_container *op = start_container_of(task);
+	struct container *container = op->container;
+
+	take_process(op);
+	if (container_save_as(container, CONTAINER_STATE_RUNNING, err) < 0 || container_watch(container, err) < 0 ||
+	    start_log(op, err) < 0)
+		return STEP_FAILED;
+	op->spawned.pidfd = -1;
+	container->start_arena = op->keep;
+	op->keep = (struct arena)ARENA_INIT;
+	container->cgroup = op->cgroup;
+	op->cgroup = NULL;
+	container_hold_cgroup(container);
+	container_set_state(container, CONTAINER_STATE_RUNNING);
+	return STEP_DONE;
+}
+
+/* ---- the operation ---- */
+
+static uint32_t spawn_began_us(const struct timeline *timeline)
+{
+	for (unsigned i = 0; i < timeline->n_entries; i++)
+		if (!strcmp(timeline->entries[i].name, "spawn"))
+			return timeline->entries[i].start_us;
+	return 0;
+}
+
+/* One entry for each kind of operation of the plan: when the first began, and what they took together. */
+static void add_plan_times(const struct start_container *op, struct timeline *timeline)
+{
+	uint32_t base_us = spawn_began_us(timeline);
+	unsigned first = timeline->n_entries;
+
+	for (size_t i = 0; op->spawned.times && i < plan_length(op->plan); i++) {
+		const struct op_time *time = &op->spawned.times[i];
+		char name[sizeof(timeline->entries[0].name)];
+		unsigned at = first;
+
+		(void)snprintf(name, sizeof(name), "plan.%s", plan_op_name(op->plan, i));
+		while (at < timeline->n_entries && strcmp(timeline->entries[at].name, name) != 0)
+			at++;
+		if (at < timeline->n_entries)
+			timeline->entries[at].took_us += time->took_us;
+		else
+			timeline_add(timeline, name, base_us + time->start_us, time->took_us);
+	}
+}
+
+static void forget_process(struct container *container)
+{
+	container->user = (struct container_user){ 0 };
+	container->env = NULL;
+	container->cwd = NULL;
+	container->started_at_ns = 0;
+}
+
+static void settle(struct operation *base, int result, const struct error *err)
+{
+	struct start_container *op = container_of(base, struct start_container, op);
+	struct container *container = op->container;
+	struct error titled = ERROR_INIT;
+
+	container->timeline = malloc(sizeof(*container->timeline));
+	if (container->timeline) {
+		*container->timeline = base->task.timeline;
+		if (result == 0)
+			add_plan_times(op, container->timeline);
+	}
+	if (result == 0 || container->state != CONTAINER_STATE_STARTING)
+		return;
+	titled = *err;
+	(void)error_prefix(&titled, "%s", base->title);
+	forget_process(container);
+	container_finish(container, START_ERROR_CODE, "StartError", titled.text);
+}
+
+static void reply(struct operation *base, struct call *call)
+{
+	Cri__StartContainerResponse message = CRI__START_CONTAINER_RESPONSE__INIT;
+
+	(void)base;
+	call_reply(call, &message.base);
+}
+
+static void release(struct operation *base)
+{
+	struct start_container *op = container_of(base, struct start_container, op);
+
+	close_fd(&op->rootfs);
+	close_all_volumes(op);
+	stdio_release(&op->stdio);
+	close_fd(&op->log_fd);
+	close_fd(&op->spawned.pidfd);
+	close_fd(&op->spawned.console_fd);
+	cgroup_close(op->cgroup);
+	plan_free(op->plan);
+	free(op->spawned.times);
+	arena_release(&op->scratch);
+	arena_release(&op->keep);
+	container_unref(op->container);
+}
+
+static const struct operation_kind kind = {
+	.machine = &start_container_machine,
+	.size = sizeof(struct start_container),
+	.admit = admit,
+	.settle = settle,
+	.reply = reply,
+	.release = release,
+};
+
+static void begin(struct container *container, struct call *call)
+{
+	struct error err = ERROR_INIT;
+	struct start_container *op = operation_new(container->node, &kind, call, &err);
+
+	if (!op) {
+		call_fail(call, &err);
+		return;
+	}
+	op->container = container_ref(container);
+	op->rootfs = op->log_fd = op->pid_ns_of = -1;
+	op->pid_ns = NS_NEW;
+	op->stdio = (struct stdio)STDIO_INIT;
+	op->spawned.pidfd = op->spawned.console_fd = -1;
+	operation_title(&op->op, "start container %s", container->config->metadata->name);
+	operation_begin(&op->op, &container->turns);
+}
+
+void op_start_container(struct node *node, struct call *call)
+{
+	const Cri__StartContainerRequest *request = (const Cri__StartContainerRequest *)call->request;
+	struct container *container = container_find(node, request->container_id);
+	struct error err = ERROR_INIT;
+
+	if (container && container_is_public(container)) {
+		begin(container, call);
+		return;
+	}
+	(void)error_set(&err, ERR_NOT_FOUND, "there is no container %s", request->container_id);
+	call_fail(call, &err);
+}
