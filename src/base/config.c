@@ -380,7 +380,7 @@ static void print_value(const struct option *option, const void *field, FILE *ou
 {
 	switch (option->kind) {
 	case TEXT:
-		fprintf(out, "%s = %s\n", option->key, *(char *const *)field);
+		fprintf(out, "%s =%s%s\n", option->key, **(char *const *)field ? " " : "", *(char *const *)field);
 		break;
 	case NUMBER:
 		fprintf(out, "# %" PRId64 " to %" PRId64 ".\n", option->min, option->max);

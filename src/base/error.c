@@ -58,7 +58,7 @@ static void mark_cut(char *text)
 	memcpy(text + end, "...", sizeof("..."));
 }
 
-static void format_text(struct error *err, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void format_text(struct error *err, const char *fmt, va_list args)
 {
 	int len = vsnprintf(err->text, sizeof(err->text), fmt, args);
 
