@@ -1,11 +1,14 @@
-/* One binary: the daemon, and the command that talks to it. */
+/* One binary: the daemon, the command that talks to it, and the confined child in which the daemon unpacks images. */
 #include <string.h>
 
 #include "cli/cli.h"
+#include "image/unpack.h"
 #include "serve.h"
 
 int main(int argc, char **argv)
 {
+	if (argc > 0 && !strcmp(argv[0], IMAGE_UNPACK_NAME))
+		return image_unpack_main();
 	if (argc > 1 && !strcmp(argv[1], "serve"))
 		return serve_main(argc, argv);
 	return cli_main(argc, argv);
