@@ -76,6 +76,8 @@ static int make_dir(const char *dir, const char *name, mode_t mode, struct error
 	(void)snprintf(path, sizeof(path), "%s%s", dir, name);
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
 		return error_sys(err, errno, "create %s", path);
+	if (chmod(path, mode) < 0) /* whatever our umask is */
+		return error_sys(err, errno, "set mode of %s", path);
 	return 0;
 }
 

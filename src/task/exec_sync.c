@@ -40,8 +40,8 @@
 /* A probe's command begins within milliseconds; this is for an executable on a slow file system. */
 #define SPAWN_DEADLINE_MS 30000
 
-/* Longest timeout that a timer takes; thirty days. */
-#define MAX_TIMEOUT_S (INT64_C(30) * 24 * 3600)
+/* Longest timeout; the step's deadline, INT_MAX milliseconds, is later. */
+#define MAX_TIMEOUT_S (INT64_C(24) * 24 * 3600)
 
 struct capture {
 	struct exec_sync *op;
@@ -75,7 +75,7 @@ static const struct step steps[] = {
 	/* name       run          undo           deadline_ms */
 	{ "pipes", open_pipes, NULL, 1000 },
 	{ "spawn", spawn, kill_spawned, SPAWN_DEADLINE_MS + 10000 },
-	{ "run", run, NULL, UINT_MAX },
+	{ "run", run, NULL, INT_MAX },
 	{ "drain", drain, NULL, 10 * DRAIN_MS },
 };
 

@@ -72,7 +72,7 @@ static void advance(struct log_pump *pump);
 
 /* ---- the file, in a lane ---- */
 
-int log_file_open(const char *path, struct error *err)
+static int open_log(const char *path, struct error *err)
 {
 	_cleanup_free_
 	char *dir = strdup(path);
@@ -87,6 +87,15 @@ int log_file_open(const char *path, struct error *err)
 		return error_prefix(err, "open log %s", path);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, 0640);
 	return fd < 0 ? error_sys(err, errno, "open log %s", path) : fd;
+}
+
+int log_file_open(const char *path, struct error *err)
+{
+	mode_t before = umask(0022); /* a lane's thread has a umask of its own */
+	int fd = open_log(path, err);
+
+	(void)umask(before);
+	return fd;
 }
 
 /* A write that fails half way leaves no torn line behind. */

@@ -6,7 +6,6 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,22 +53,6 @@ static int make_dirs(const struct config *config, struct error *err)
 	    make_private_dir(config->state_dir, "/containers", err) < 0)
 		return -1;
 	return make_private_dir(config->state_dir, "/network", err);
-}
-
-/* Two daemons on one directory would each end what the other runs. */
-static int lock_root(struct node *node, struct error *err)
-{
-	char path[PATH_MAX];
-
-	(void)snprintf(path, sizeof(path), "%s/lock", node->config->root_dir);
-	node->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (node->lock_fd < 0)
-		return error_sys(err, errno, "open %s", path);
-	if (flock(node->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	if (errno == EWOULDBLOCK)
-		return error_set(err, ERR_STATE, "another monopod uses %s", node->config->root_dir);
-	return error_sys(err, errno, "lock %s", path);
 }
 
 static int open_store(struct node *node, struct error *err)
@@ -140,8 +123,8 @@ static void read_oom_score(struct node *node)
 
 static int open_in(struct node *node, struct error *err)
 {
-	if (make_dirs(node->config, err) < 0 || lock_root(node, err) < 0 || boot_id_read(node->boot_id, err) < 0 ||
-	    open_store(node, err) < 0 || open_images(node, err) < 0 || open_lanes(node, err) < 0)
+	if (make_dirs(node->config, err) < 0 || boot_id_read(node->boot_id, err) < 0 || open_store(node, err) < 0 ||
+	    open_images(node, err) < 0 || open_lanes(node, err) < 0)
 		return -1;
 	if (cgroup_roots_open(node->config->cgroup_root, &node->cgroups, err) < 0 || spawner_open(&node->spawner, err) < 0 ||
 	    open_network(node, err) < 0)
@@ -159,7 +142,6 @@ int node_open(struct loop *loop, const struct config *config, struct node **ret_
 	machines_register();
 	node->loop = loop;
 	node->config = config;
-	node->lock_fd = -1;
 	if (open_in(node, err) < 0) {
 		node_free(node);
 		return error_prefix(err, "open node");
@@ -199,7 +181,6 @@ void node_free(struct node *node)
 		cgroup_roots_close(node->cgroups);
 	image_store_close(node->images);
 	store_close(node->store);
-	close_fd(&node->lock_fd);
 	free(node);
 }
 

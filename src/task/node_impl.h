@@ -28,7 +28,6 @@ struct node {
 	struct loop *loop;
 	const struct config *config;
 	char boot_id[BOOT_ID_SIZE];
-	int lock_fd; /* one daemon per root_dir */
 	struct store *store;
 	struct cgroup_roots *cgroups;
 	struct spawner *spawner;

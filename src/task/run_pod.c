@@ -242,7 +242,9 @@ static int copy_hosts(const char *dir, struct error *err)
 	if (io_read_file(AT_FDCWD, "/etc/hosts", &hosts, err) < 0)
 		return -1;
 	(void)snprintf(path, sizeof(path), "%s/hosts", dir);
-	return io_replace_file(AT_FDCWD, path, hosts.data ? hosts.data : "", hosts.len, 0644, err);
+	if (io_replace_file(AT_FDCWD, path, hosts.data ? hosts.data : "", hosts.len, 0644, err) < 0)
+		return -1;
+	return chmod(path, 0644) < 0 ? error_sys(err, errno, "set mode of %s", path) : 0; /* whatever our umask is */
 }
 
 static int write_files_work(struct task *task, struct error *err)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -215,11 +216,21 @@ static int open_pid_ns(struct start_container *op, struct error *err)
 	return 0;
 }
 
+/* A host path that is missing becomes a directory that others can use: a lane's thread has a umask of its own. */
+static int open_mounts_for_others(struct start_container *op, struct error *err)
+{
+	mode_t before = umask(0022);
+	int result = open_mounts(op, err);
+
+	(void)umask(before);
+	return result;
+}
+
 static int open_volumes_work(struct task *task, struct error *err)
 {
 	struct start_container *op = start_container_of(task);
 
-	if (open_pid_ns(op, err) < 0 || open_mounts(op, err) < 0)
+	if (open_pid_ns(op, err) < 0 || open_mounts_for_others(op, err) < 0)
 		return -1;
 	return container_devices(op->container->config, &op->scratch, &op->devices, err);
 }

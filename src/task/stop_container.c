@@ -16,8 +16,8 @@
 #include "task/machines.h"
 #include "task/node_impl.h"
 
-/* Longer than any grace that makes sense, and a deadline in milliseconds still fits an unsigned. */
-#define MAX_GRACE_S (INT64_C(30) * 24 * 3600)
+/* Longer than any grace that makes sense, and the step's deadline, INT_MAX milliseconds, is later. */
+#define MAX_GRACE_S (INT64_C(24) * 24 * 3600)
 
 struct stop_container {
 	struct operation op; /* first */
@@ -33,7 +33,7 @@ static step_fn send_signal, await_grace, kill_now;
 static const struct step steps[] = {
 	/* name        run          undo  deadline_ms */
 	{ "signal", send_signal, NULL, 1000 },
-	{ "grace", await_grace, NULL, UINT_MAX },
+	{ "grace", await_grace, NULL, INT_MAX },
 	{ "kill", kill_now, NULL, 60000 },
 };
 
