@@ -57,7 +57,8 @@ int op_fork(struct run *run, const struct plan_op *op)
 
 	if (pid < 0)
 		return (int)pid;
-	(void)SYS(setsid, 0); /* refused when this is the leader of a session already: as good */
+	/* not a session: where the scheduler groups by session, a new one waits for its first turn on a busy machine */
+	(void)SYS(setpgid, 0, 0); /* refused for the leader of a session: as good */
 	pid = clone_process(op);
 	if (pid < 0)
 		return (int)pid;
