@@ -34,7 +34,8 @@ struct bridge {
 	struct ipam *ipam;
 	struct ports ports;
 	struct netlink *route;     /* rtnetlink */
-	struct netlink *netfilter; /* nftables and connection tracking */
+	struct netlink *netfilter; /* nftables and connection tracking; NULL while the kernel has neither */
+	bool loaded;               /* `ports` holds what the kernel's maps held */
 	bool checked;              /* the kernel said that it can do our table */
 	bool warned;               /* about a host that drops what it forwards */
 };
@@ -71,6 +72,22 @@ static const struct attach_step {
 	{ "ports",     publish_ports,   NULL },
 };
 /* clang-format on */
+
+/* A kernel without nftables must not keep the daemon from starting: it is tried again, and reported by ready and attach. */
+static int load_ports(struct bridge *br, struct error *err)
+{
+	if (br->loaded)
+		return 0;
+	if (fault_here("net_nft", "load"))
+		return error_set(err, ERR_INTERNAL, "fault at load");
+	if (!br->netfilter && netlink_open(NETLINK_NETFILTER, &br->netfilter, err) < 0)
+		return -1;
+	ports_release(&br->ports);
+	if (ports_load(&br->ports, br->netfilter, &br->nft, err) < 0)
+		return error_prefix(err, "ask nftables for host ports");
+	br->loaded = true;
+	return 0;
+}
 
 /* A host that drops forwarded packets cuts the pods off, and no rule of ours can change that. */
 static void warn_about_forward_drop(struct bridge *br)
@@ -113,6 +130,8 @@ static int repair_table(struct bridge *br, struct error *err)
 /* The table of a former run may have been another version's, so that the first attach replaces it. */
 static int ensure_table(struct attachment *a, struct error *err)
 {
+	if (load_ports(a->bridge, err) < 0)
+		return -1;
 	return a->bridge->host.index == 0 ? program_table(a->bridge, err) : repair_table(a->bridge, err);
 }
 
@@ -225,11 +244,22 @@ static int bridge_attach(struct net_engine *engine, const struct net_request *re
 	return 0;
 }
 
+/* Without nftables no pod was attached, so that there is nothing to withdraw. */
+static bool can_have_ports(struct bridge *br)
+{
+	struct error err = ERROR_INIT;
+
+	if (load_ports(br, &err) == 0)
+		return true;
+	log_warn("net", "no host ports are withdrawn: %s", err.text);
+	return false;
+}
+
 static int detach(struct bridge *br, const struct net_request *request, struct error *err)
 {
 	uint32_t address;
 
-	if (ports_withdraw(&br->ports, br->netfilter, &br->nft, request->pod_id, err) < 0)
+	if (can_have_ports(br) && ports_withdraw(&br->ports, br->netfilter, &br->nft, request->pod_id, err) < 0)
 		return -1;
 	if (!ipam_find(br->ipam, request->pod_id, &address))
 		return 0;
@@ -251,6 +281,8 @@ static int bridge_ready(struct net_engine *engine, struct error *err)
 {
 	struct bridge *br = container_of(engine, struct bridge, engine);
 
+	if (load_ports(br, err) < 0)
+		return -1;
 	if (br->host.index != 0)
 		return repair_table(br, err);
 	if (!br->checked && nft_program(br->netfilter, &br->nft, br->ports.list, br->ports.n, false, err) < 0)
@@ -264,7 +296,7 @@ static int bridge_sweep(struct net_engine *engine, const char *const *live_pod_i
 	struct bridge *br = container_of(engine, struct bridge, engine);
 
 	if (pod_link_sweep(br->route, &br->host, live_pod_ids, n, err) < 0 ||
-	    ports_sweep(&br->ports, br->netfilter, &br->nft, live_pod_ids, n, err) < 0 ||
+	    (can_have_ports(br) && ports_sweep(&br->ports, br->netfilter, &br->nft, live_pod_ids, n, err) < 0) ||
 	    ipam_sweep(br->ipam, live_pod_ids, n, err) < 0)
 		return error_prefix(err, "sweep the pod network");
 	return 0;
@@ -318,11 +350,9 @@ static int open_parts(struct bridge *br, const struct net_bridge_config *config,
 {
 	if (parse_config(br, config, err) < 0 || netns_identify_self(&br->host_netns, err) < 0)
 		return -1;
-	if (netlink_open(NETLINK_ROUTE, &br->route, err) < 0 || netlink_open(NETLINK_NETFILTER, &br->netfilter, err) < 0)
+	if (netlink_open(NETLINK_ROUTE, &br->route, err) < 0)
 		return -1;
-	if (ipam_open(config->state_dir, &br->host.range, &br->ipam, err) < 0)
-		return -1;
-	return ports_load(&br->ports, br->netfilter, &br->nft, err);
+	return ipam_open(config->state_dir, &br->host.range, &br->ipam, err);
 }
 
 int net_bridge_open(const struct net_bridge_config *config, struct net_engine **ret_engine, struct error *err)
@@ -340,14 +370,18 @@ int net_bridge_open(const struct net_bridge_config *config, struct net_engine **
 	return 0;
 }
 
+static int delete_table(struct bridge *br, struct error *err)
+{
+	return load_ports(br, err) < 0 ? -1 : nft_delete_table(br->netfilter, &br->nft, err);
+}
+
 int net_bridge_destroy(struct net_engine *engine, struct error *err)
 {
 	struct bridge *br = container_of(engine, struct bridge, engine);
 
 	if (ipam_used(br->ipam) > 0)
 		return error_set(err, ERR_STATE, "remove the pod network: %zu pods are attached", ipam_used(br->ipam));
-	if (host_bridge_delete(&br->host, br->route, err) < 0 || nft_delete_table(br->netfilter, &br->nft, err) < 0 ||
-	    ipam_destroy(br->ipam, err) < 0)
+	if (host_bridge_delete(&br->host, br->route, err) < 0 || delete_table(br, err) < 0 || ipam_destroy(br->ipam, err) < 0)
 		return error_prefix(err, "remove the pod network");
 	return 0;
 }

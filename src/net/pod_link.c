@@ -194,9 +194,10 @@ int pod_link_configure(const struct pod_link *link, const struct host_bridge *hb
 		.gateway = &hb->gateway,
 	};
 
-	if (netns_call(link->netns, configure, &c, err) < 0)
+	if (netns_call(link->netns, configure, &c, err) < 0 || link_settle(link->name, err) < 0)
 		return -1;
-	return link_settle(link->name, err);
+	/* The first port gives the bridge its carrier. */
+	return link_settle(hb->name, err);
 }
 
 static int silence(void *arg, struct error *err)

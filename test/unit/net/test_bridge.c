@@ -196,6 +196,26 @@ static void test_first_packet_is_answered_at_once(void **state)
 		lab_pod_remove(lab->engine, &pods[i]);
 }
 
+/* The first pod of a bridge gives it its carrier: the answer to its first packet must not meet a bridge that is not awake yet. */
+static void test_first_packet_of_the_first_pod(void **state)
+{
+	enum { ROUNDS = 40 };
+	void *own = NULL;
+
+	(void)state;
+	for (int i = 0; i < ROUNDS; i++) {
+		struct lab *lab;
+		struct lab_pod pod;
+
+		assert_int_equal(lab_setup(&own), 0);
+		lab = own;
+		lab_pod_add(lab->engine, &pod, "first");
+		assert_true(lab_ping(pod.netns, GATEWAY, 500));
+		lab_pod_remove(lab->engine, &pod);
+		assert_int_equal(lab_teardown(&own), 0);
+	}
+}
+
 /* The pod's first packet of its own, too: towards another pod that never spoke. */
 static void test_first_packet_between_pods(void **state)
 {
@@ -440,6 +460,7 @@ int main(void)
 		lab_test(test_bridge_keeps_its_mac),
 		lab_test(test_first_packet_is_answered_at_once),
 		lab_test(test_first_packet_between_pods),
+		cmocka_unit_test(test_first_packet_of_the_first_pod),
 		lab_test(test_first_packet_bothers_no_other_pod),
 		lab_test(test_pod_cannot_take_the_mac_of_another),
 		lab_test(test_attach_is_idempotent),

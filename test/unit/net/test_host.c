@@ -336,6 +336,53 @@ static void test_each_step_fails_once(void **state)
 #endif
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void sweep(struct net_engine *engine, struct lab_pod *const *live, size_t n)
+{
+	const char *ids[8];
+
+	assert_true(n <= ARRAY_SIZE(ids));
+	for (size_t i = 0; i < n; i++)
+		ids[i] = live[i]->id;
+	qsort(ids, n, sizeof(ids[0]), compare_ids);
+	assert_ok(engine->ops->sweep(engine, ids, n, &err));
+}
+
+/* A kernel without nftables: the engine opens, says why it is not ready, attaches nothing, and detaches what never was. */
+static void test_no_nftables(void **state)
+{
+#ifdef MONOPOD_FAULTS
+	struct host *host = *state;
+	struct net_engine *engine;
+	char armed[96];
+	struct lab_pod pod;
+
+	make_fault_path(host, armed);
+	assert_ok(io_replace_file(AT_FDCWD, armed, "net_nft/load", strlen("net_nft/load"), 0600, &err));
+	assert_int_equal(setenv("MONOPOD_FAULT_FILE", armed, 1), 0);
+	engine = lab_open(host->dir, LAB_CIDR);
+	lab_pod_init(&pod, "pod");
+	assert_fails(engine->ops->ready(engine, &err), ERR_INTERNAL);
+	assert_fails(lab_pod_attach(engine, &pod, &err), ERR_INTERNAL);
+	assert_ok(engine->ops->detach(engine, &pod.request, &err));
+	sweep(engine, NULL, 0);
+	assert_int_equal(unlink(armed), 0);
+	/* The module was loaded meanwhile. */
+	assert_ok(engine->ops->ready(engine, &err));
+	assert_ok(lab_pod_attach(engine, &pod, &err));
+	lab_pod_remove(engine, &pod);
+	assert_ok(net_bridge_destroy(engine, &err));
+	engine->ops->close(engine);
+#else
+	(void)state;
+	skip(); /* built without -DMONOPOD_FAULTS=ON */
+#endif
+}
+
 /* The namespace has an eth0 already, from whomever: that is said, and it stays. */
 static void test_namespace_with_a_link(void **state)
 {
@@ -383,22 +430,6 @@ static void test_link_name_collision(void **state)
 	remove_link(host, name);
 	assert_ok(net_bridge_destroy(engine, &err));
 	engine->ops->close(engine);
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static void sweep(struct net_engine *engine, struct lab_pod *const *live, size_t n)
-{
-	const char *ids[8];
-
-	assert_true(n <= ARRAY_SIZE(ids));
-	for (size_t i = 0; i < n; i++)
-		ids[i] = live[i]->id;
-	qsort(ids, n, sizeof(ids[0]), compare_ids);
-	assert_ok(engine->ops->sweep(engine, ids, n, &err));
 }
 
 /* After a crash: what belongs to pods that are no more goes, links in namespaces that live on too; the rest stays. */
@@ -519,6 +550,7 @@ int main(void)
 		host_test(test_bad_configuration),
 		host_test(test_exhaustion_and_recovery),
 		host_test(test_each_step_fails_once),
+		host_test(test_no_nftables),
 		host_test(test_namespace_with_a_link),
 		host_test(test_link_name_collision),
 		host_test(test_sweep),
