@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "cli/options.h"
+#include "floor_run.h"
 #include "pod_cycle.h"
 #include "report.h"
 
@@ -33,6 +34,7 @@ struct options {
 	const char *api;
 	const char *json;
 	const char *floor;
+	const char *floor_dir;
 	const char *title;
 	int64_t pods;
 	int64_t parallel;
@@ -60,7 +62,8 @@ static const struct option_row rows[] = {
 	ROW(0, "hold", NULL, OPTION_FLAG, hold, "start all pods of a round before ending any", 0, 0),
 	ROW(0, "no-exec", NULL, OPTION_FLAG, no_exec, "leave out ExecSync", 0, 0),
 	ROW(0, "api", "VERSION", OPTION_TEXT, api, "v1 or v1alpha2 (v1)", 0, 0),
-	ROW(0, "floor", "FILE", OPTION_TEXT, floor, "what bench/floor --json found: print the distance", 0, 0),
+	ROW(0, "floor", "PROGRAM", OPTION_TEXT, floor, "bench/floor: run it once in each round too, and print the distance", 0, 0),
+	ROW(0, "floor-dir", "DIRECTORY", OPTION_TEXT, floor_dir, "on the file system that the runtime uses (/var/tmp)", 0, 0),
 	ROW(0, "json", "FILE", OPTION_TEXT, json, "write the result here too", 0, 0),
 	ROW(0, "title", "TEXT", OPTION_TEXT, title, "heading of the table", 0, 0),
 	ROW('h', "help", NULL, OPTION_FLAG, help, "show this", 0, 0),
@@ -78,6 +81,7 @@ struct bench {
 	struct endpoint *endpoints;
 	struct series *series; /* one per endpoint */
 	size_t n_endpoints;
+	struct samples floor;
 	enum rpc_api api;
 	struct pod_plan plan;
 	char log_root[64];
@@ -278,6 +282,18 @@ static void sweep(struct bench *bench)
 		(void)fprintf(stderr, "podstart: clean up: %s\n", err.text);
 }
 
+static int run_floor(struct bench *bench, struct error *err)
+{
+	const struct options *o = &bench->options;
+	const struct floor_plan plan = { .program = o->floor,
+					 .dir = o->floor_dir ? o->floor_dir : "/var/tmp",
+					 .pods = (unsigned)o->pods,
+					 .parallel = (unsigned)o->parallel,
+					 .host_network = o->host_network };
+
+	return floor_run(&plan, &bench->floor, err);
+}
+
 static int run_rounds(struct bench *bench, struct error *err)
 {
 	for (size_t e = 0; e < bench->n_endpoints; e++) {
@@ -285,6 +301,8 @@ static int run_rounds(struct bench *bench, struct error *err)
 			return -1;
 	}
 	for (int64_t r = 0; r < bench->options.rounds; r++) {
+		if (bench->options.floor && run_floor(bench, err) < 0)
+			return -1;
 		for (size_t e = 0; e < bench->n_endpoints; e++) {
 			if (run_round(bench, e, (unsigned)bench->options.pods, true, err) < 0)
 				return -1;
@@ -350,13 +368,12 @@ static int print_result(struct bench *bench, struct error *err)
 	struct report report = { .title = o->title ? o->title : "pod start",
 				 .series = bench->series,
 				 .n_series = bench->n_endpoints,
+				 .floor = &bench->floor,
 				 .host_network = o->host_network,
 				 .hold = o->hold,
 				 .parallel = (unsigned)o->parallel,
 				 .rounds = (unsigned)o->rounds };
 
-	if (o->floor && floor_read(o->floor, &report.floor, err) < 0)
-		return -1;
 	report_compute(&report);
 	report_print(&report, stdout);
 	return o->json ? report_write_json(&report, o->json, err) : 0;
@@ -415,6 +432,7 @@ int main(int argc, char **argv)
 		for (int p = 0; p < PHASE_COUNT; p++)
 			samples_release(&bench.series[e].phases[p]);
 	}
+	samples_release(&bench.floor);
 	arena_release(&bench.arena);
 	return status < 0 ? 1 : 0;
 }

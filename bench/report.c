@@ -7,15 +7,13 @@
 #include "base/io.h"
 #include "base/mem.h"
 
-/* The floor prints a few hundred bytes. */
-#define MAX_FLOOR_BYTES 65536
-
 void report_compute(struct report *report)
 {
 	for (size_t s = 0; s < report->n_series; s++) {
 		for (int p = 0; p < PHASE_COUNT; p++)
 			report->series[s].found[p] = samples_percentiles(&report->series[s].phases[p]);
 	}
+	report->floor_found = samples_percentiles(report->floor);
 }
 
 static double pods_per_second(const struct series *s)
@@ -60,7 +58,7 @@ static void print_series(const struct report *report, size_t s, FILE *out)
 
 static void print_floor(const struct report *report, FILE *out)
 {
-	const struct percentiles *floor = &report->floor.total;
+	const struct percentiles *floor = &report->floor_found;
 
 	print_row(out, "the kernel's floor", floor, "");
 	for (size_t s = 0; s < report->n_series; s++) {
@@ -77,7 +75,7 @@ void report_print(const struct report *report, FILE *out)
 {
 	for (size_t s = 0; s < report->n_series; s++)
 		print_series(report, s, out);
-	if (report->floor.known)
+	if (report->floor->n)
 		print_floor(report, out);
 	(void)fputc('\n', out);
 }
@@ -118,7 +116,7 @@ static bool fill_report(cJSON *json, const struct report *report)
 	    !cJSON_AddNumberToObject(json, "parallel", report->parallel) ||
 	    !cJSON_AddNumberToObject(json, "rounds", report->rounds) || !cJSON_AddBoolToObject(json, "hold", report->hold))
 		return false;
-	if (report->floor.known && !add_percentiles(cJSON_AddObjectToObject(json, "floor"), &report->floor.total))
+	if (report->floor->n && !add_percentiles(cJSON_AddObjectToObject(json, "floor"), &report->floor_found))
 		return false;
 	list = cJSON_AddArrayToObject(json, "series");
 	for (size_t s = 0; list && s < report->n_series; s++) {
@@ -140,37 +138,4 @@ int report_write_json(const struct report *report, const char *path, struct erro
 	status = io_replace_file(AT_FDCWD, path, text, strlen(text), 0644, err);
 	cJSON_free(text);
 	return status;
-}
-
-static int read_member(const cJSON *json, const char *name, uint32_t *ret_us, struct error *err)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-
-	if (!cJSON_IsNumber(item) || item->valuedouble < 0 || item->valuedouble > UINT32_MAX)
-		return error_set(err, ERR_INVALID, "%s is not a number of microseconds", name);
-	*ret_us = (uint32_t)item->valuedouble;
-	return 0;
-}
-
-int floor_read(const char *path, struct floor_result *ret_floor, struct error *err)
-{
-	_cleanup_buffer_ struct buffer text = BUFFER_INIT(MAX_FLOOR_BYTES);
-	struct floor_result found = { .known = true };
-	int status = -1;
-	cJSON *json;
-
-	if (io_read_file(AT_FDCWD, path, &text, err) < 0)
-		return -1;
-	json = cJSON_ParseWithLength(text.data ? text.data : "", text.len);
-	if (!json)
-		return error_set(err, ERR_INVALID, "%s is not JSON", path);
-	if (read_member(json, "p10_us", &found.total.p10, err) == 0 && read_member(json, "p50_us", &found.total.p50, err) == 0 &&
-	    read_member(json, "p90_us", &found.total.p90, err) == 0 && read_member(json, "p99_us", &found.total.p99, err) == 0 &&
-	    read_member(json, "max_us", &found.total.max, err) == 0)
-		status = 0;
-	cJSON_Delete(json);
-	if (status < 0)
-		return error_prefix(err, "%s", path);
-	*ret_floor = found;
-	return 0;
 }

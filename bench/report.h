@@ -16,17 +16,12 @@ struct series {
 	int64_t wall_us; /* of all rounds; in hold mode of the starts alone */
 };
 
-/* What the kernel alone needs for the same pod, from bench/floor --json. */
-struct floor_result {
-	bool known;
-	struct percentiles total;
-};
-
 struct report {
 	const char *title;
 	struct series *series;
 	size_t n_series;
-	struct floor_result floor;
+	struct samples *floor; /* what the kernel alone needs for the same pod, from bench/floor; empty: not measured */
+	struct percentiles floor_found;
 	bool host_network;
 	bool hold;
 	unsigned parallel;
@@ -36,8 +31,5 @@ struct report {
 void report_compute(struct report *report);
 void report_print(const struct report *report, FILE *out);
 int report_write_json(const struct report *report, const char *path, struct error *err);
-
-/* Reads {"p10_us":...,"p50_us":...,"p90_us":...,"p99_us":...,"max_us":...}. */
-int floor_read(const char *path, struct floor_result *ret_floor, struct error *err);
 
 #endif

@@ -3,7 +3,8 @@
 #
 #     tools/bench.sh BUILD_DIRECTORY
 #
-# PODS=50 pods per series, WIDE=8 at a time in the parallel one. Results as JSON go to BUILD_DIRECTORY/bench-results. Everything runs in a network
+# ROUNDS=5 rounds of PODS=20 pods per series, WIDE=8 at a time in the parallel one; each round runs the floor too, so that a neighbour
+# who wakes up slows both. Results as JSON go to BUILD_DIRECTORY/bench-results. Everything runs in a network
 # namespace, directories and a cgroup of its own, and is removed at the end.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,7 +17,8 @@ if [ "${MONOPOD_BENCH_INSIDE:-}" != "$$" ]; then
 fi
 ip link set lo up
 
-pods=${PODS:-50}
+rounds=${ROUNDS:-5}
+pods=${PODS:-20}
 wide=${WIDE:-8}
 image=docker.io/library/demo:latest
 results=$build/bench-results
@@ -60,17 +62,17 @@ done
 echo "$(nproc) CPUs, Linux $(uname -r), daemon $(awk '/^VmRSS/ { print $2 }' "/proc/$daemon/status") KiB resident"
 echo
 
-series() { # NAME TITLE PARALLEL OPTION...
-	name=$1 title=$2 parallel=$3
-	shift 3
-	"$build/bench/floor" --dir "$dir" --iterations "$pods" --parallel "$parallel" --json "$dir/floor.json" "$@"
-	"$build/bench/podstart" --endpoint "monopod=$dir/sock" --image "$image" --pods "$pods" --parallel "$parallel" --title "$title" \
-		--floor "$dir/floor.json" --json "$results/$name.json" "$@"
+series() { # NAME PARALLEL OPTION...
+	name=$1 parallel=$2
+	shift 2
+	"$build/bench/podstart" --endpoint "monopod=$dir/sock" --image "$image" --rounds "$rounds" --pods "$pods" --parallel "$parallel" \
+		--title "$name" --floor "$build/bench/floor" --floor-dir "$dir" --json "$results/$name.json" "$@"
 }
 
-series pod-network "sequential" 1
-series host-network "sequential" 1 --host-network
-series pod-network-wide "$wide wide" "$wide"
+series pod-network 1
+series host-network 1 --host-network
+series pod-network-wide "$wide"
+"$build/bench/floor" --dir "$dir" --iterations "$pods"
 
 echo "daemon afterwards: $(awk '/^VmRSS/ { print $2 }' "/proc/$daemon/status") KiB resident, $(find "/proc/$daemon/fd" -type l | wc -l) descriptors"
 echo "written to $results"

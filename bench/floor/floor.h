@@ -21,8 +21,8 @@ struct floor {
 	unsigned iterations;
 	unsigned parallel;
 	bool host_network;
-	const char *json;
-	char dir[PATH_MAX]; /* image and upper directories */
+	const char *samples_path; /* NULL: do not write them */
+	char dir[PATH_MAX];       /* image and upper directories */
 
 	struct hierarchy {
 		char path[256]; /* of our directory in it */

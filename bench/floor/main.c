@@ -120,16 +120,17 @@ static uint32_t rank(const uint32_t *sorted, unsigned percent)
 	return sorted[index ? index - 1 : 0];
 }
 
-static void write_json(const uint32_t *total)
+/* One total per line, in microseconds, for whoever adds up several runs. */
+static void write_samples(const uint32_t *total)
 {
-	FILE *f = fopen(floor_.json, "we");
+	FILE *f = fopen(floor_.samples_path, "we");
 
 	if (!f)
-		die("open %s", floor_.json);
-	(void)fprintf(f, "{\"p10_us\":%u,\"p50_us\":%u,\"p90_us\":%u,\"p99_us\":%u,\"max_us\":%u}\n", rank(total, 10),
-		      rank(total, 50), rank(total, 90), rank(total, 99), total[floor_.iterations - 1]);
+		die("open %s", floor_.samples_path);
+	for (unsigned i = 0; i < floor_.iterations; i++)
+		(void)fprintf(f, "%u\n", total[i]);
 	if (fclose(f) != 0)
-		die("write %s", floor_.json);
+		die("write %s", floor_.samples_path);
 }
 
 static void report(double seconds)
@@ -145,13 +146,13 @@ static void report(double seconds)
 			     rank(us, 90) / 1e3, rank(us, 99) / 1e3, us[floor_.iterations - 1] / 1e3);
 	}
 	(void)printf("  %.1f pods/s, teardown included\n\n", floor_.iterations / seconds);
-	if (floor_.json)
-		write_json(samples + STEP_TOTAL * MAX_ITERATIONS);
+	if (floor_.samples_path)
+		write_samples(samples + STEP_TOTAL * MAX_ITERATIONS);
 }
 
 static void usage(void)
 {
-	(void)fputs("usage: floor [--iterations N] [--parallel N] [--host-network] [--dir DIRECTORY] [--json FILE]\n", stderr);
+	(void)fputs("usage: floor [--iterations N] [--parallel N] [--host-network] [--dir DIRECTORY] [--samples FILE]\n", stderr);
 	exit(2);
 }
 
@@ -182,8 +183,8 @@ static void read_options(int argc, char **argv)
 			floor_.parallel = read_count(value, MAX_PARALLEL);
 		else if (strcmp(argv[i], "--dir") == 0 && value)
 			dir = value;
-		else if (strcmp(argv[i], "--json") == 0 && value)
-			floor_.json = value;
+		else if (strcmp(argv[i], "--samples") == 0 && value)
+			floor_.samples_path = value;
 		else
 			usage();
 		i++;

@@ -1,9 +1,21 @@
+#include <stdint.h>
 #include <string.h>
 
 #include "cli/command.h"
 #include "cli/json.h"
 #include "cli/table.h"
 #include "proto/admin.pb-c.h"
+
+/* The two ends of the range are no durations: none at all, and one that the request names. */
+static void put_deadline(struct table *table, uint32_t deadline_ms)
+{
+	if (deadline_ms == 0)
+		table_cell(table, "");
+	else if (deadline_ms == UINT32_MAX)
+		table_cell(table, "the request's");
+	else
+		table_cellf(table, "%u ms", deadline_ms);
+}
 
 static void put_machine(struct table *table, const Admin__Machine *machine)
 {
@@ -13,7 +25,7 @@ static void put_machine(struct table *table, const Admin__Machine *machine)
 		table_cell(table, i == 0 ? machine->name : " ");
 		table_cell(table, step->name);
 		table_cell(table, step->has_undo ? "yes" : "no");
-		table_cellf(table, "%u ms", step->deadline_ms);
+		put_deadline(table, step->deadline_ms);
 	}
 }
 
