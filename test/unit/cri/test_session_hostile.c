@@ -248,8 +248,10 @@ static void test_floods(void **state)
 		const char *payload;
 		size_t len;
 	} cases[] = {
-		{ NGHTTP2_PING, 0, "12345678", 8 }, { NGHTTP2_PING, NGHTTP2_FLAG_ACK, "12345678", 8 },
-		{ NGHTTP2_SETTINGS, 0, "", 0 },     { NGHTTP2_WINDOW_UPDATE, 0, "\0\0\0\1", 4 },
+		{ NGHTTP2_PING, 0, "12345678", 8 },
+		{ NGHTTP2_PING, NGHTTP2_FLAG_ACK, "12345678", 8 },
+		{ NGHTTP2_SETTINGS, 0, "", 0 },
+		{ NGHTTP2_WINDOW_UPDATE, 0, "\0\0\0\1", 4 },
 	};
 
 	(void)state;
