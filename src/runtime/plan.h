@@ -19,10 +19,23 @@
 
 struct plan;
 
+/*
+ * Nothing of the spec is needed any more afterwards but its descriptors, which stay the caller's and must be open while the plan runs.
+ * A plan with a root or volumes runs once: the mounts behind its descriptors are then the container's, and the caller closes its own.
+ *
+ * A seccomp filter without no_new_privs must allow what comes after it: setgroups, setresgid, setresuid, capset, prctl, write and
+ * execve, and for a process that joins a PID namespace clone, pipe2, setpgid, setsid, read and close as well.
+ *
+ * Errors are ERR_INVALID for a spec that contradicts itself, ERR_EXHAUSTED for one that is too large, and name the container.
+ */
 int plan_compile(const struct container_spec *spec, struct plan **ret_plan, struct error *err);
 int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, struct error *err);
 
-/* The init of a pod whose containers share a PID namespace: reaps, forwards nothing, ends when killed. `name` for error texts. */
+/*
+ * The init of a pod whose containers share a PID namespace: reaps, forwards nothing, ends when killed, and its namespace with it. Its
+ * exit is to be had only when every other process of the namespace that is our child, container or exec, has been reaped.
+ * `name` for error texts and as "monopod: NAME" for ps.
+ */
 int plan_compile_pod_init(const char *name, int net_ns, int ipc_ns, int uts_ns, const struct cgroup *cgroup, struct plan **ret_plan,
 			  struct error *err);
 

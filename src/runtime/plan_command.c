@@ -69,7 +69,7 @@ static void lay_seccomp(struct plan_build *build, const struct seccomp_filter *f
 	op->value[0] = filter->flags;
 }
 
-/* The ids and what is left of the capabilities: security.md's fourth primitive, one function for every process that we start. */
+/* The ids and what is left of the capabilities: one function for every process that we start, containers and exec alike. */
 static void lay_identity(struct plan_build *build, const struct identity *who)
 {
 	struct plan_op *op = plan_add(build, PLAN_GROUPS);

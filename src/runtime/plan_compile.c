@@ -49,11 +49,11 @@ static void lay_fork(struct plan_build *build, int cgroup_fd, uint64_t flags, co
 }
 
 /*
- * Enters the cgroup, and a new PID namespace if there is to be one. Version 1 is entered by a write, version 2 by being born there
- * (limits.md lesson 1): not by the daemon's own child, but by a second one that is cloned from the interpreter's few pages. The first
- * shares the daemon's memory until it has exec'd the interpreter. In the group its freezer could stop it there and the spawner with
- * it, and a group that is killed as one when memory is out (memory.oom.group) would take along whoever shares that memory, the daemon.
- * The writes come after it, so that the process limit of a group counts one process.
+ * Enters the cgroup, and a new PID namespace if there is to be one. Version 1 is entered by a write, version 2 by being born there (a
+ * pid written from outside costs an RCU grace period, 11 ms): not by the daemon's own child, but by a second one that is cloned from
+ * the interpreter's few pages. The first shares the daemon's memory until it has exec'd the interpreter. In the group its freezer could
+ * stop it there and the spawner with it, and a group that is killed as one when memory is out (memory.oom.group) would take along
+ * whoever shares that memory, the daemon. The writes come after it, so that the process limit of a group counts one process.
  */
 static void lay_cgroup_entry(struct plan_build *build, const struct cgroup *cgroup, bool new_pid_ns)
 {

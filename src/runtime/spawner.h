@@ -1,10 +1,12 @@
 /*
  * The spawner: the one thread from which processes are cloned.
  *
- * It lives in a mount namespace of its own that holds a single empty tmpfs, so a clone copies one mount, not the node's thousands
- * (limits.md lessons 6 and 20), and its children share the daemon's memory (CLONE_VM | CLONE_VFORK) for the microseconds until they
- * exec the interpreter from a sealed memfd: they never run with a copy of the daemon's memory inside a container's namespaces, and
- * /proc/PID/exe never leads to our binary. Children of the spawner are children of the daemon: the reaper gets their exit.
+ * It lives in a mount namespace of its own that holds a single empty tmpfs, so a clone copies one mount, not the node's thousands; it
+ * has a descriptor table of its own, so a clone copies a dozen, not the daemon's thousands; and its children share the daemon's memory
+ * (CLONE_VM | CLONE_VFORK) for the microseconds until they exec the interpreter from a sealed memfd: they never run with a copy of the
+ * daemon's memory inside a container's namespaces, they enter nothing of a container before that exec, and /proc/PID/exe never leads
+ * to our binary. Children of the spawner are children of the daemon: the reaper gets their exit. A start may take up to three
+ * processes one after the other (for a cgroup of version 2, for a joined PID namespace); the earlier ones are reaped here.
  *
  * All functions block and may be called from any thread but the loop's.
  */
@@ -19,13 +21,15 @@
 
 struct spawner;
 
-/* Makes the thread and its namespace. `run_dir` names a directory on the host that is used while starting (removed mounts only). */
+/* Makes the thread and its namespaces. Needs CAP_SYS_ADMIN; Linux 5.12 for what the interpreter uses. */
 int spawner_open(struct spawner **ret_spawner, struct error *err);
+
+/* Every run must have returned. */
 void spawner_close(struct spawner *spawner);
 
-/* How long one operation of the plan took, as measured by the interpreter. */
+/* How long one operation of the plan took, as measured by the interpreter. The last one ends in exec and took 0. */
 struct op_time {
-	uint32_t start_us; /* from the moment of the clone */
+	uint32_t start_us; /* from the call of spawner_run() */
 	uint32_t took_us;
 };
 
@@ -33,14 +37,18 @@ struct spawn_result {
 	pid_t pid;             /* as the daemon sees it */
 	int pidfd;             /* owned by the caller from now on */
 	int console_fd;        /* pty master when the spec asked for a tty, else -1; owned by the caller */
-	uint32_t clone_us;     /* of the clone and the interpreter's start */
+	uint32_t clone_us;     /* from the call to the interpreter's first instruction */
 	struct op_time *times; /* plan_length() of them; freed by the caller; NULL when memory was out */
 };
 
 /*
  * Runs the plan in a new process and returns when it has exec'd its command (or, for a pod init, when it is in place). `stdio` are
- * the process's 0, 1 and 2; -1 means /dev/null. On failure no process is left, and the error says which operation failed on what.
- * `timeout_ms` bounds the whole; a process that overruns is killed and reaped.
+ * the process's 0, 1 and 2; -1 means the container's /dev/null. Pipes among them become the property of the container's user.
+ *
+ * On failure no process is left, and the error says which operation failed on what, outermost "start container NAME", "exec in
+ * container NAME" or "start init of pod NAME". `timeout_ms` bounds the whole: a process that overruns is killed and reaped, with
+ * ERR_DEADLINE and the operation it was in. One that cannot die (a frozen cgroup of version 1, a dead network file system) is waited
+ * for two seconds more and then reaped by a later run, when it has died.
  */
 int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
 		struct spawn_result *ret_result, struct error *err);

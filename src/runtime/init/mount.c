@@ -38,7 +38,7 @@ static int attach(int mount, int target)
 
 /*
  * The only mount in this namespace so far is the spawner's, an empty read-only tmpfs. The container's root covers it, and / moves
- * there. Nothing is unmounted (an unmount costs a grace period, limits.md lessons 3 and 14): what lies below is empty, and neither
+ * there. Nothing is unmounted (an unmount costs an RCU grace period, milliseconds under load): what lies below is empty, and neither
  * ".." from the root nor a namespace joined from outside ever shows it.
  */
 int op_root(struct run *run, const struct plan_op *op)
@@ -193,7 +193,6 @@ static int mask_dir(struct run *run, int target)
 
 int op_mask(struct run *run, const struct plan_op *op)
 {
-	struct statx st;
 	int target = path_open(run, op_text(run, op), O_PATH, 0);
 	int result;
 
@@ -201,9 +200,7 @@ int op_mask(struct run *run, const struct plan_op *op)
 		return 0;
 	if (target < 0)
 		return target;
-	result = (int)SYS(statx, target, "", AT_EMPTY_PATH, STATX_TYPE, &st);
-	if (result == 0)
-		result = (st.stx_mode & S_IFMT) == S_IFDIR ? mask_dir(run, target) : mask_file(run, target);
+	result = file_type(target) == S_IFDIR ? mask_dir(run, target) : mask_file(run, target);
 	(void)SYS(close, target);
 	return result;
 }

@@ -97,7 +97,7 @@ int op_device(struct run *run, const struct plan_op *op)
 
 bool is_null(int fd)
 {
-	struct statx st;
+	struct statx st = { .stx_mode = 0 };
 
 	return SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && (st.stx_mode & S_IFMT) == S_IFCHR &&
 	       st.stx_rdev_major == 1 && st.stx_rdev_minor == 3;

@@ -34,11 +34,11 @@ int path_open(const struct run *run, const char *path, uint64_t flags, uint64_t 
 	return open_below(run->root, path, flags, resolve | RESOLVE_IN_ROOT);
 }
 
-static bool is_link(int fd)
+uint32_t file_type(int fd)
 {
-	struct statx st;
+	struct statx st = { .stx_mode = 0 };
 
-	return SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && (st.stx_mode & S_IFMT) == S_IFLNK;
+	return SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 ? st.stx_mode & S_IFMT : 0;
 }
 
 /* A path in the making: `done` holds components that exist and are no links, or are missing; `rest` is still to be looked at. */
@@ -81,8 +81,10 @@ static int follow_link(struct expansion *x, int fd, const char *rest)
 {
 	char joined[PATH_SIZE];
 	size_t n_rest = text_length(rest);
-	long n = SYS(readlinkat, fd, "", joined, sizeof(joined));
+	long n;
 
+	joined[0] = '\0';
+	n = SYS(readlinkat, fd, "", joined, sizeof(joined));
 	if (n < 0)
 		return (int)n;
 	if (++x->n_links > MAX_LINKS)
@@ -122,7 +124,7 @@ static int expand_one(const struct run *run, struct expansion *x)
 	if (result < 0)
 		return result;
 	fd = path_open(run, x->n_done ? x->done : "/", O_PATH | O_NOFOLLOW, 0);
-	if (fd >= 0 && is_link(fd)) {
+	if (fd >= 0 && file_type(fd) == S_IFLNK) {
 		result = follow_link(x, fd, rest);
 	} else {
 		size_t n_rest = text_length(rest);

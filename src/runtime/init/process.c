@@ -68,6 +68,7 @@ static int enter(const struct run *run, const char *path)
 	(void)SYS(close, fd);
 	if (result < 0)
 		return (int)result;
+	where[0] = '\0';
 	result = SYS(getcwd, where, sizeof(where));
 	if (result < 0)
 		return (int)result;

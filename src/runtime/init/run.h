@@ -98,6 +98,9 @@ int path_make_parent(const struct run *run, const char *path, const char **ret_n
 int find_null(struct run *run);
 bool is_null(int fd);
 
+/* S_IFDIR and so on; 0 when the descriptor cannot say. */
+uint32_t file_type(int fd);
+
 /* True when the descriptor's file system has this magic number (linux/magic.h). */
 bool is_on(int fd, long magic);
 

