@@ -22,7 +22,7 @@ MONOPOD_SOCKET=$dir/sock
 export MONOPOD_SOCKET
 
 say() {
-	printf '\n\033[1m%s\033[0m\n' "$*"
+	if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi
 }
 
 end_daemon() {

@@ -1,6 +1,7 @@
 #include "cli/timeline.h"
 
 #include <cjson/cJSON.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/text.h"
@@ -52,6 +53,17 @@ static int read_steps(struct arena *arena, const cJSON *json, struct timeline_vi
 	return read_us(json, "totalUs", &view->total_us, err);
 }
 
+/* In the order in which they began; of two that began together the longer one encloses the other. */
+static int compare_steps(const void *a, const void *b)
+{
+	const struct timeline_step *x = a;
+	const struct timeline_step *y = b;
+
+	if (x->start_us != y->start_us)
+		return x->start_us < y->start_us ? -1 : 1;
+	return (x->took_us < y->took_us) - (x->took_us > y->took_us);
+}
+
 int timeline_read(struct arena *arena, const char *info, struct timeline_view *ret_view, struct error *err)
 {
 	struct timeline_view view = { 0 };
@@ -66,9 +78,11 @@ int timeline_read(struct arena *arena, const char *info, struct timeline_view *r
 	else
 		status = read_steps(arena, timeline, &view, err);
 	cJSON_Delete(parsed);
-	if (status == 0)
-		*ret_view = view;
-	return status;
+	if (status < 0)
+		return -1;
+	qsort(view.steps, view.n_steps, sizeof(*view.steps), compare_steps);
+	*ret_view = view;
+	return 0;
 }
 
 static uint64_t end_of(const struct timeline_view *view)
@@ -95,22 +109,37 @@ static void print_bar(const struct timeline_step *step, uint64_t end, FILE *out)
 		(void)fputc(i < first || i >= last ? (i % 10 == 0 ? '.' : ' ') : '#', out);
 }
 
-void timeline_print(const struct timeline_view *view, struct arena *arena, FILE *out)
+/* "plan.mount" is a part of what stands above it. */
+static int indent_of(const struct timeline_step *step)
 {
-	uint64_t end = end_of(view);
-	size_t width = 10;
+	return strchr(step->name, '.') ? 2 : 0;
+}
+
+static int name_width(const struct timeline_view *view)
+{
+	int width = 10;
 
 	for (size_t i = 0; i < view->n_steps; i++) {
-		size_t name = text_width(view->steps[i].name);
+		int name = indent_of(&view->steps[i]) + (int)text_width(view->steps[i].name);
 
 		width = name > width ? name : width;
 	}
+	return width;
+}
+
+void timeline_print(const struct timeline_view *view, struct arena *arena, FILE *out)
+{
+	uint64_t end = end_of(view);
+	int width = name_width(view);
+
 	(void)fprintf(out, "%s: %llu us\n", text_clean(arena, view->title), (unsigned long long)view->total_us);
 	for (size_t i = 0; i < view->n_steps; i++) {
 		const struct timeline_step *step = &view->steps[i];
 
-		(void)fprintf(out, "  %s%*s %8llu us  |", step->name, (int)(width - text_width(step->name)), "",
-			      (unsigned long long)step->took_us);
+		int indent = indent_of(step);
+
+		(void)fprintf(out, "  %*s%s%*s %8llu us  |", indent, "", step->name, width - indent - (int)text_width(step->name),
+			      "", (unsigned long long)step->took_us);
 		print_bar(step, end, out);
 		(void)fputs("|\n", out);
 	}

@@ -31,7 +31,7 @@ struct timeline_view {
 /* A longer timeline than a daemon of ours makes is refused (its own limit is 48). */
 #define TIMELINE_MAX_STEPS 1000
 
-/* Strings and steps are of the arena. ERR_NOT_FOUND when `info` holds no timeline, ERR_INVALID when it has another shape. */
+/* Steps are sorted by their beginning; they and their names are of the arena. ERR_NOT_FOUND when `info` holds no timeline, ERR_INVALID when it has another shape. */
 int timeline_read(struct arena *arena, const char *info, struct timeline_view *ret_view, struct error *err);
 
 /* One line per step: its time, and a bar that shows when. */

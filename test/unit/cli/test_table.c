@@ -125,9 +125,10 @@ static void test_amounts(void **state)
 
 static void test_timeline(void **state)
 {
-	static const char json[] = "{\"timeline\":{\"totalUs\":1000,\"steps\":[{\"name\":\"netns\",\"startUs\":0,\"tookUs\":500},"
-				   "{\"name\":\"a-much-longer-name\",\"startUs\":500,\"tookUs\":490},"
-				   "{\"name\":\"end\",\"startUs\":999,\"tookUs\":0}]}}";
+	static const char json[] = "{\"timeline\":{\"totalUs\":1000,\"steps\":[{\"name\":\"end\",\"startUs\":999,\"tookUs\":0},"
+				   "{\"name\":\"spawn.mount\",\"startUs\":500,\"tookUs\":100},"
+				   "{\"name\":\"spawn\",\"startUs\":500,\"tookUs\":490},"
+				   "{\"name\":\"netns\",\"startUs\":0,\"tookUs\":500}]}}";
 	struct arena arena = ARENA_INIT;
 	struct timeline_view view = { 0 };
 	struct error err = ERROR_INIT;
@@ -137,15 +138,16 @@ static void test_timeline(void **state)
 
 	(void)state;
 	assert_int_equal(timeline_read(&arena, json, &view, &err), 0);
-	assert_int_equal(view.n_steps, 3);
+	assert_int_equal(view.n_steps, 4);
 	assert_int_equal(view.steps[1].start_us, 500);
 	view.title = "pod x";
 	timeline_print(&view, &arena, out);
 	(void)fclose(out);
 	assert_string_equal(text, "pod x: 1000 us\n"
-				  "  netns                   500 us  |#########################     .         .         |\n"
-				  "  a-much-longer-name      490 us  |.         .         .    ######################## |\n"
-				  "  end                       0 us  |.         .         .         .         .        #|\n");
+				  "  netns              500 us  |#########################     .         .         |\n"
+				  "  spawn              490 us  |.         .         .    ######################## |\n"
+				  "    spawn.mount      100 us  |.         .         .    #####         .         |\n"
+				  "  end                  0 us  |.         .         .         .         .        #|\n");
 	free(text);
 	arena_release(&arena);
 }
