@@ -146,7 +146,7 @@ static void test_timeline(void **state)
 	assert_string_equal(text, "pod x: 1000 us\n"
 				  "  netns              500 us  |#########################     .         .         |\n"
 				  "  spawn              490 us  |.         .         .    ######################## |\n"
-				  "    spawn.mount      100 us  |.         .         .    #####         .         |\n"
+				  "    spawn.mount      100 us  |.         .         .    #####.         .         |\n"
 				  "  end                  0 us  |.         .         .         .         .        #|\n");
 	free(text);
 	arena_release(&arena);
