@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "runtime/seccomp.h"
+
 static struct exec_spec exec_of(const struct box_run *run)
 {
 	return (struct exec_spec){
@@ -114,6 +116,39 @@ static void identity_is_set_as_for_containers(void **state)
 		    "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000001\n");
 	expect_text(text, "\n500\n/tmp\n0\n1\n2\n3\n10\n");
 	box_kill(&run);
+}
+
+/* The filter is on the whole way in when no_new_privs is off, and last when it is on; the command runs under it in both cases. */
+static void the_builtin_filter_lets_both_in(void **state)
+{
+	const struct seccomp_filter *filter;
+
+	(void)box_root(state);
+	expect_ok(seccomp_builtin(caps_default(), &filter, &err));
+	for (int no_new_privs = 0; no_new_privs < 2; no_new_privs++) {
+		struct container_spec container = box_spec(in_place(state, "root"));
+		struct exec_spec spec;
+		struct box_run run;
+		const char *text;
+
+		container.seccomp = filter;
+		container.identity.no_new_privs = no_new_privs;
+		container.identity.uid = 1000;
+		container.tty = true;
+		expect_ok(box_start(&container, "exec sleep 100", &run, &err));
+		spec = exec_of(&run);
+		spec.seccomp = filter;
+		spec.identity.no_new_privs = no_new_privs;
+		spec.identity.uid = 1000;
+		text = exec_text(
+			&spec,
+			"grep -h -E 'Seccomp:|NoNewPrivs' /proc/1/status /proc/self/status; mount -t tmpfs x /tmp 2>&1; true");
+		expect_text(text, no_new_privs ? "NoNewPrivs:\t1\nSeccomp:\t2\nNoNewPrivs:\t1\nSeccomp:\t2\n"
+					       : "NoNewPrivs:\t0\nSeccomp:\t2\nNoNewPrivs:\t0\nSeccomp:\t2\n");
+		expect_text(text, "mount: ");
+		box_kill(&run);
+	}
+	assert_false(box_has_children());
 }
 
 static void leads_a_session_of_its_own(void **state)
@@ -302,6 +337,7 @@ int main(void)
 		box_test(joins_every_namespace),
 		box_test(is_our_child_with_the_right_pid),
 		box_test(identity_is_set_as_for_containers),
+		box_test(the_builtin_filter_lets_both_in),
 		box_test(leads_a_session_of_its_own),
 		box_test(terminal_of_the_containers_devpts),
 		box_test(errors_name_the_command),
