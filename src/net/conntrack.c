@@ -13,6 +13,17 @@
 /* Flows deleted per round: their tuples must fit one batch (arbitrary); what is left is found by the next round. */
 #define ROUND_MAX 256
 
+void port_set_add(struct port_set *set, uint16_t port)
+{
+	set->count += !port_set_has(set, port);
+	set->bits[port / 64] |= (uint64_t)1 << port % 64;
+}
+
+bool port_set_has(const struct port_set *set, uint16_t port)
+{
+	return set->bits[port / 64] >> port % 64 & 1;
+}
+
 static struct nlmsghdr *add_message(struct nl_batch *b, uint16_t type, uint16_t flags, const char *what)
 {
 	struct nlmsghdr *m = nl_batch_add(b, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags, "%s", what);
@@ -28,7 +39,7 @@ static struct nlmsghdr *add_message(struct nl_batch *b, uint16_t type, uint16_t 
 
 struct round {
 	struct nl_batch deletions;
-	uint16_t port;
+	const struct port_set *ports;
 	unsigned count;
 };
 
@@ -63,12 +74,12 @@ static int find_tuple(const struct nlattr *attr, void *arg)
 }
 
 /* Kernels before 5.8 do not filter dumps, so that what comes is looked at again. */
-static bool is_wanted(const struct nlattr *attr, uint16_t port)
+static bool is_wanted(const struct nlattr *attr, const struct port_set *ports)
 {
 	struct tuple tuple = { 0 };
 
 	(void)mnl_attr_parse_nested(attr, take_tuple_attribute, &tuple);
-	return tuple.protocol == IPPROTO_UDP && tuple.port == port;
+	return tuple.protocol == IPPROTO_UDP && port_set_has(ports, tuple.port);
 }
 
 static void add_deletion(struct round *round, const struct nlattr *tuple)
@@ -89,23 +100,22 @@ static int take_flow(const struct nlmsghdr *m, void *arg, struct error *err)
 
 	(void)err;
 	(void)mnl_attr_parse(m, sizeof(struct nfgenmsg), find_tuple, &tuple);
-	if (tuple && round->count < ROUND_MAX && is_wanted(tuple, round->port))
+	if (tuple && round->count < ROUND_MAX && is_wanted(tuple, round->ports))
 		add_deletion(round, tuple);
 	return 0;
 }
 
-static void put_filter(struct nlmsghdr *m, uint16_t port)
+static void put_filter(struct nlmsghdr *m)
 {
 	struct nlattr *tuple = mnl_attr_nest_start(m, CTA_TUPLE_ORIG);
 	struct nlattr *protocol = mnl_attr_nest_start(m, CTA_TUPLE_PROTO);
 	struct nlattr *filter;
 
 	mnl_attr_put_u8(m, CTA_PROTO_NUM, IPPROTO_UDP);
-	mnl_attr_put_u16(m, CTA_PROTO_DST_PORT, htons(port));
 	mnl_attr_nest_end(m, protocol);
 	mnl_attr_nest_end(m, tuple);
 	filter = mnl_attr_nest_start(m, CTA_FILTER);
-	mnl_attr_put_u32(m, CTA_FILTER_ORIG_FLAGS, MATCH_PROTOCOL | MATCH_DESTINATION_PORT);
+	mnl_attr_put_u32(m, CTA_FILTER_ORIG_FLAGS, MATCH_PROTOCOL);
 	mnl_attr_put_u32(m, CTA_FILTER_REPLY_FLAGS, 0);
 	mnl_attr_nest_end(m, filter);
 }
@@ -116,14 +126,14 @@ static int list_flows(struct netlink *nl, struct round *round, struct error *err
 	struct nlmsghdr *m = add_message(&b, IPCTNL_MSG_CT_GET, 0, "list UDP flows");
 
 	if (m)
-		put_filter(m, round->port);
+		put_filter(m);
 	return nl_dump(nl, &b, take_flow, round, err);
 }
 
-int conntrack_forget_udp(struct netlink *nl, uint16_t port, struct error *err)
+int conntrack_forget_udp(struct netlink *nl, const struct port_set *ports, struct error *err)
 {
 	for (;;) {
-		struct round round = { .port = port };
+		struct round round = { .ports = ports };
 		int r = list_flows(nl, &round, err);
 
 		if (r == 0 && round.count > 0)

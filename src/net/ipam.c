@@ -232,11 +232,6 @@ void ipam_close(struct ipam *ipam)
 	free(ipam);
 }
 
-uint32_t ipam_gateway(const struct ipam *ipam)
-{
-	return ipam->range.base + 1;
-}
-
 bool ipam_find(const struct ipam *ipam, const char *pod_id, uint32_t *ret_address)
 {
 	const struct lease *lease = find_lease(ipam, pod_id);

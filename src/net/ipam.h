@@ -19,11 +19,10 @@
 
 struct ipam;
 
-/* Creates the directory (mode 0700) when it is missing. The first address of the range is the gateway's. */
+/* Creates the directory (mode 0700) when it is missing. Pods get neither the first address of the range (the gateway's) nor the
+ * last (broadcast). */
 int ipam_open(const char *dir, const struct ipv4_prefix *range, struct ipam **ret_ipam, struct error *err);
 void ipam_close(struct ipam *ipam); /* NULL is fine */
-
-uint32_t ipam_gateway(const struct ipam *ipam);
 
 /* False when the pod has no address. */
 bool ipam_find(const struct ipam *ipam, const char *pod_id, uint32_t *ret_address);

@@ -167,14 +167,15 @@ static int plan(struct ports *ports, const struct net_request *request, uint32_t
 /* Flows from before the change would keep to what was true then. Failing at this leaves them to their timeout. */
 static void forget_flows(struct netlink *nl, const struct nft_port *list, size_t n)
 {
+	struct port_set udp = { 0 };
 	struct error err = ERROR_INIT;
 
 	for (size_t i = 0; i < n; i++) {
-		if (list[i].protocol == IPPROTO_UDP && conntrack_forget_udp(nl, list[i].host_port, &err) < 0) {
-			log_warn("net", "UDP flows to host port %u are not forgotten: %s", list[i].host_port, err.text);
-			return;
-		}
+		if (list[i].protocol == IPPROTO_UDP)
+			port_set_add(&udp, list[i].host_port);
 	}
+	if (udp.count > 0 && conntrack_forget_udp(nl, &udp, &err) < 0)
+		log_warn("net", "UDP flows to %u host ports are not forgotten: %s", udp.count, err.text);
 }
 
 int ports_publish(struct ports *ports, struct netlink *nl, const struct nft_network *net, const struct net_request *request,

@@ -147,6 +147,21 @@ static void test_mtu_and_mac(void **state)
 	lab_cut_wire(outside);
 }
 
+static void test_configured_mtu(void **state)
+{
+	struct lab *lab = *state;
+	struct net_bridge_config config = { .bridge = LAB_BRIDGE, .pod_cidr = LAB_CIDR, .mtu = "1280", .state_dir = lab->dir };
+	_cleanup_fd_ int host = lab_self();
+	struct lab_pod pod;
+
+	lab->engine->ops->close(lab->engine);
+	assert_ok(net_bridge_open(&config, &lab->engine, &err));
+	lab_pod_add(lab->engine, &pod, "pod");
+	assert_int_equal(look_at(pod.netns, "eth0").info.mtu, 1280);
+	assert_int_equal(look_at(host, LAB_BRIDGE).info.mtu, 1280);
+	lab_pod_remove(lab->engine, &pod);
+}
+
 /* The bridge keeps its MAC when ports come and go: pods remember it as their gateway's. */
 static void test_bridge_keeps_its_mac(void **state)
 {
@@ -457,6 +472,7 @@ int main(void)
 		lab_test(test_host_and_pod_reach_each_other),
 		lab_test(test_cve_2020_10749_no_ipv6_on_the_link),
 		lab_test(test_mtu_and_mac),
+		lab_test(test_configured_mtu),
 		lab_test(test_bridge_keeps_its_mac),
 		lab_test(test_first_packet_is_answered_at_once),
 		lab_test(test_first_packet_between_pods),
