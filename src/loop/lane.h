@@ -32,7 +32,7 @@ struct job {
 	void (*done)(struct job *job, int result, const struct error *err);
 	void (*release)(struct job *job); /* may be NULL */
 	unsigned deadline_ms;             /* from submission; 0 is not allowed */
-	bool must_run;      /* for undo: a deadline or lane_cancel() before work() began does not take it out of the queue */
+	bool must_run;      /* for undo: neither its deadline nor lane_cancel() takes it out of the queue, only lane_pool_close() */
 	bool retire_thread; /* set by work(): end the thread after this job */
 	void *internal;     /* private to lane.c */
 };
@@ -44,7 +44,7 @@ struct lane_stats {
 /* `max_threads` bounds busy threads, `max_stuck` the ones given up on; past both, jobs wait and miss their deadlines. */
 int lane_pool_open(struct loop *loop, unsigned max_threads, unsigned max_stuck, struct lane_pool **ret_pool, struct error *err);
 
-/* Waits for running jobs (not for stuck ones). No lane may be open. */
+/* Cancels what is queued and waits for running jobs (not for stuck ones, whose memory is never released). No lane may be open. */
 void lane_pool_close(struct lane_pool *pool);
 void lane_pool_stats(struct lane_pool *pool, struct lane_stats *ret_stats);
 

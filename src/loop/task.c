@@ -13,12 +13,14 @@
 #include "loop/lane.h"
 #include "loop/loop.h"
 
-/* More machines than the CRI has methods that change something; one line each in `monopod explain machines`. */
-#define MAX_MACHINES 64
-
 /*
  * A task walks up its table in RUNNING and, once a step has failed, from that step down again in UNDOING. Each call of a run or undo
- * function is a visit, numbered by `ticket`: what comes in for a visit that is over bears an old number and is ignored.
+ * function is a visit. The happy path: task_start() sets a timer of 0 ms, on_timer() begins, walk() makes one visit() after another
+ * until a step waits and the stack unwinds to the loop; task_resume() settles that visit and walks on; finish() reports, and the
+ * last close callback frees the engine and releases the task.
+ *
+ * A failure, a deadline and a cancellation are results with which a visit is settled; nothing else turns the walk around. Visits
+ * are numbered by `ticket`: what comes in for one that is over bears an old number and is ignored.
  *
  *     STARTING --next turn--> RUNNING --last step done-----------------> OVER
  *         |                      `--failed--> UNDOING --first step----> OVER
@@ -32,13 +34,13 @@ struct engine {
 	enum phase phase;
 	size_t at; /* index of the step */
 	unsigned ticket;
-	bool visiting;  /* the visit has not been settled */
-	bool calling;   /* its function is on the stack */
-	bool answered;  /* it was resumed from in there, with: */
-	int answer;     /* this result, */
-	bool cancelled; /* and error, when < 0 */
+	bool visiting; /* the visit has not been settled */
+	bool calling;  /* its function is on the stack */
+	bool answered; /* task_resume() has come for it, with `answer` and, when that is < 0, `answer_err` */
+	bool cancelled;
+	int answer;
 	struct error answer_err;
-	struct error failure;   /* of the task; before it has failed: why it is cancelled */
+	struct error failure;   /* of the task; while it has not failed yet: why it is cancelled */
 	struct lane_work *work; /* of this visit, not done yet */
 	unsigned holders;       /* the timer, and every lane job not released */
 	int64_t began_us, visit_began_us;
@@ -58,11 +60,14 @@ static const struct step *step_of(const struct engine *e)
 	return &e->task->machine->steps[e->at];
 }
 
+static uint32_t us_between(int64_t from_us, int64_t to_us)
+{
+	return to_us - from_us < UINT32_MAX ? (uint32_t)(to_us - from_us) : UINT32_MAX;
+}
+
 static uint32_t us_since(int64_t began_us)
 {
-	int64_t us = clock_monotonic_us() - began_us;
-
-	return us < 0 ? 0 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+	return us_between(began_us, clock_monotonic_us());
 }
 
 /* ---- the end ---- */
@@ -133,7 +138,7 @@ static void record_visit(struct engine *e)
 	char name[sizeof(e->task->timeline.entries[0].name)];
 
 	(void)snprintf(name, sizeof(name), "%s%s", e->phase == UNDOING ? "undo " : "", step_of(e)->name);
-	timeline_add(&e->task->timeline, name, (uint32_t)(e->visit_began_us - e->began_us), us_since(e->visit_began_us));
+	timeline_add(&e->task->timeline, name, us_between(e->began_us, e->visit_began_us), us_since(e->visit_began_us));
 }
 
 /* The visit is over, with this result. */
@@ -350,44 +355,4 @@ enum verdict task_run_in_lane(struct task *task, struct lane *lane, int (*work)(
 	e->holders++;
 	(void)uv_timer_stop(&e->timer); /* the lane keeps the deadline and says what held the job up */
 	return STEP_WAIT;
-}
-
-/* ---- for people and for tests ---- */
-
-void timeline_add(struct timeline *timeline, const char *name, uint32_t start_us, uint32_t took_us)
-{
-	struct timeline_entry *entry;
-
-	if (timeline->n_entries == TIMELINE_MAX)
-		return;
-	entry = &timeline->entries[timeline->n_entries++];
-	*entry = (struct timeline_entry){ .start_us = start_us, .took_us = took_us };
-	(void)snprintf(entry->name, sizeof(entry->name), "%s", name);
-}
-
-static const struct machine *machines[MAX_MACHINES];
-static size_t n_machines;
-
-static size_t machine_index(const struct machine *machine)
-{
-	size_t i = 0;
-
-	while (i < n_machines && machines[i] != machine)
-		i++;
-	return i;
-}
-
-void machine_register(const struct machine *machine)
-{
-	if (machine_index(machine) < n_machines)
-		return;
-	assert(n_machines < MAX_MACHINES);
-	machines[n_machines++] = machine;
-}
-
-const struct machine *machine_next(const struct machine *after)
-{
-	size_t next = after ? machine_index(after) + 1 : 0;
-
-	return next < n_machines ? machines[next] : NULL;
 }

@@ -201,6 +201,7 @@ static void test_order_within_a_lane(void **state)
 	for (unsigned i = 0; i < N; i++)
 		assert_int_equal(order[i], i);
 	assert_int_equal(atomic_load(&most_inside), 1);
+	assert_int_equal(stats_now().threads, 1);
 	free(all);
 }
 
