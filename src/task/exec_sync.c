@@ -192,7 +192,7 @@ static int spawn_work(struct task *task, struct error *err)
 	if (compile(op, argv, err) < 0)
 		return -1;
 	if (spawner_run(op->op.node->spawner, op->plan, stdio, SPAWN_DEADLINE_MS, &op->spawned, err) < 0)
-		return -1;
+		return operation_drop_title(&op->op, err);
 	close_fd(&op->out.write_end);
 	close_fd(&op->err.write_end);
 	return 0;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "base/mem.h"
@@ -41,6 +42,15 @@ void operation_title(struct operation *op, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(op->title, sizeof(op->title), fmt, args);
 	va_end(args);
+}
+
+int operation_drop_title(const struct operation *op, struct error *err)
+{
+	size_t len = strlen(op->title);
+
+	if (!strncmp(err->text, op->title, len) && !strncmp(err->text + len, ": ", 2))
+		memmove(err->text, err->text + len + 2, strlen(err->text + len + 2) + 1);
+	return -1;
 }
 
 void operation_hold(struct operation *op)

@@ -150,10 +150,16 @@ static int check_cgroup_parent(const Cri__PodSandboxConfig *config, struct error
 	return 0;
 }
 
+static int check_dns(const Cri__PodSandboxConfig *config, struct error *err)
+{
+	struct dns_config dns = sandbox_dns(config);
+
+	return dns_config_check(&dns, err) < 0 ? error_prefix(err, "dns_config") : 0;
+}
+
 int sandbox_check(const Cri__PodSandboxConfig *config, const char *runtime_handler, struct error *err)
 {
 	_cleanup_arena_ struct arena scratch = ARENA_INIT;
-	struct dns_config dns = sandbox_dns(config);
 	struct net_request ports = { 0 };
 	struct pod_ns_spec ns;
 
@@ -162,8 +168,8 @@ int sandbox_check(const Cri__PodSandboxConfig *config, const char *runtime_handl
 				 runtime_handler);
 	if (*config->log_directory && config->log_directory[0] != '/')
 		return error_set(err, ERR_INVALID, "log_directory: '%s' is not absolute", config->log_directory);
-	if (check_namespaces(config, err) < 0 || check_cgroup_parent(config, err) < 0 || dns_config_check(&dns, err) < 0 ||
+	if (check_namespaces(config, err) < 0 || check_cgroup_parent(config, err) < 0 || check_dns(config, err) < 0 ||
 	    sandbox_ports(config, &scratch, &ports, err) < 0 || sandbox_ns_spec(config, &scratch, &ns, err) < 0)
 		return -1;
-	return pod_namespaces_check(&ns, err);
+	return pod_namespaces_check(&ns, err) < 0 ? error_prefix(err, "linux.sysctls") : 0;
 }
