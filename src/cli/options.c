@@ -94,10 +94,15 @@ static int store_value(struct parser *p, const struct option_row *row, void *tar
 {
 	void *field = (char *)target + row->offset;
 
-	switch (row->kind) {
-	case OPTION_FLAG:
+	if (row->kind == OPTION_FLAG) {
 		*(bool *)field = true;
 		return 0;
+	}
+	if (!value)
+		return error_set(err, ERR_INTERNAL, "option --%s has no value", row->name);
+	switch (row->kind) {
+	case OPTION_FLAG:
+		break;
 	case OPTION_TEXT:
 		*(const char **)field = value;
 		return 0;

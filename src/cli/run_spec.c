@@ -1,5 +1,7 @@
 #include "cli/run_spec.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -30,16 +32,22 @@ struct builder {
 	struct error *err;
 };
 
-/* A zeroed message of the arena, initialised; NULL only when the arena failed, which the builder checks at its end. */
-#define NEW_MESSAGE(b, type, init)                                                                                                 \
-	({                                                                                                                         \
-		type *_m = arena_new((b)->arena, type);                                                                            \
-		static type _spare;                                                                                                \
-		if (!_m)                                                                                                           \
-			_m = &_spare;                                                                                              \
-		init(_m);                                                                                                          \
-		_m;                                                                                                                \
-	})
+/* An initialised message of the arena. When the arena failed, one that everybody shares: the builder goes on without looking, and
+ * says at its end that memory was out. */
+static void *new_message(struct builder *b, const ProtobufCMessageDescriptor *type)
+{
+	static union {
+		max_align_t alignment;
+		char bytes[1024];
+	} spare;
+	void *message = arena_alloc(b->arena, type->sizeof_message);
+
+	assert(type->sizeof_message <= sizeof(spare));
+	if (!message)
+		message = &spare;
+	protobuf_c_message_init(type, message);
+	return message;
+}
 
 static char *text_of(struct builder *b, const char *text)
 {
@@ -89,8 +97,7 @@ static int build_map(struct builder *b, const struct text_list *list, void ***re
 
 static void *make_label(struct builder *b, char *key, char *value)
 {
-	Cri__PodSandboxConfig__LabelsEntry *entry =
-		NEW_MESSAGE(b, Cri__PodSandboxConfig__LabelsEntry, cri__pod_sandbox_config__labels_entry__init);
+	Cri__PodSandboxConfig__LabelsEntry *entry = new_message(b, &cri__pod_sandbox_config__labels_entry__descriptor);
 
 	entry->key = key;
 	entry->value = value;
@@ -99,8 +106,7 @@ static void *make_label(struct builder *b, char *key, char *value)
 
 static void *make_annotation(struct builder *b, char *key, char *value)
 {
-	Cri__PodSandboxConfig__AnnotationsEntry *entry =
-		NEW_MESSAGE(b, Cri__PodSandboxConfig__AnnotationsEntry, cri__pod_sandbox_config__annotations_entry__init);
+	Cri__PodSandboxConfig__AnnotationsEntry *entry = new_message(b, &cri__pod_sandbox_config__annotations_entry__descriptor);
 
 	entry->key = key;
 	entry->value = value;
@@ -109,7 +115,7 @@ static void *make_annotation(struct builder *b, char *key, char *value)
 
 static void *make_env(struct builder *b, char *key, char *value)
 {
-	Cri__KeyValue *entry = NEW_MESSAGE(b, Cri__KeyValue, cri__key_value__init);
+	Cri__KeyValue *entry = new_message(b, &cri__key_value__descriptor);
 
 	entry->key = key;
 	entry->value.data = (uint8_t *)value;
@@ -120,7 +126,7 @@ static void *make_env(struct builder *b, char *key, char *value)
 static Cri__NamespaceOption *build_namespaces(struct builder *b)
 {
 	const struct run_options *o = b->options;
-	Cri__NamespaceOption *ns = NEW_MESSAGE(b, Cri__NamespaceOption, cri__namespace_option__init);
+	Cri__NamespaceOption *ns = new_message(b, &cri__namespace_option__descriptor);
 
 	ns->network = o->host_network ? CRI__NAMESPACE_MODE__NODE : CRI__NAMESPACE_MODE__POD;
 	ns->ipc = o->host_ipc ? CRI__NAMESPACE_MODE__NODE : CRI__NAMESPACE_MODE__POD;
@@ -134,7 +140,7 @@ static Cri__NamespaceOption *build_namespaces(struct builder *b)
 
 static Cri__SecurityProfile *build_seccomp(struct builder *b)
 {
-	Cri__SecurityProfile *profile = NEW_MESSAGE(b, Cri__SecurityProfile, cri__security_profile__init);
+	Cri__SecurityProfile *profile = new_message(b, &cri__security_profile__descriptor);
 
 	profile->profile_type = b->options->privileged ? CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined
 						       : CRI__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
@@ -143,9 +149,8 @@ static Cri__SecurityProfile *build_seccomp(struct builder *b)
 
 static Cri__LinuxPodSandboxConfig *build_pod_linux(struct builder *b)
 {
-	Cri__LinuxPodSandboxConfig *linux_config = NEW_MESSAGE(b, Cri__LinuxPodSandboxConfig, cri__linux_pod_sandbox_config__init);
-	Cri__LinuxSandboxSecurityContext *security =
-		NEW_MESSAGE(b, Cri__LinuxSandboxSecurityContext, cri__linux_sandbox_security_context__init);
+	Cri__LinuxPodSandboxConfig *linux_config = new_message(b, &cri__linux_pod_sandbox_config__descriptor);
+	Cri__LinuxSandboxSecurityContext *security = new_message(b, &cri__linux_sandbox_security_context__descriptor);
 
 	security->namespace_options = build_namespaces(b);
 	security->seccomp = build_seccomp(b);
@@ -160,7 +165,7 @@ static int build_ports(struct builder *b, Cri__PodSandboxConfig *pod)
 
 	pod->port_mappings = arena_new_array(b->arena, Cri__PortMapping *, ports->n + 1);
 	for (size_t i = 0; pod->port_mappings && i < ports->n; i++) {
-		Cri__PortMapping *mapping = NEW_MESSAGE(b, Cri__PortMapping, cri__port_mapping__init);
+		Cri__PortMapping *mapping = new_message(b, &cri__port_mapping__descriptor);
 
 		if (parse_port(b->arena, ports->items[i], mapping, b->err) < 0)
 			return -1;
@@ -176,7 +181,7 @@ static Cri__DNSConfig *build_dns(struct builder *b)
 
 	if (servers->n == 0)
 		return NULL;
-	dns = NEW_MESSAGE(b, Cri__DNSConfig, cri__dnsconfig__init);
+	dns = new_message(b, &cri__dnsconfig__descriptor);
 	dns->servers = texts_of(b, servers->items, servers->n);
 	dns->n_servers = servers->n;
 	return dns;
@@ -186,7 +191,7 @@ static int build_pod(struct builder *b, const char *uid, Cri__PodSandboxConfig *
 {
 	const struct run_options *o = b->options;
 
-	pod->metadata = NEW_MESSAGE(b, Cri__PodSandboxMetadata, cri__pod_sandbox_metadata__init);
+	pod->metadata = new_message(b, &cri__pod_sandbox_metadata__descriptor);
 	pod->metadata->name = text_of(b, o->name);
 	pod->metadata->namespace_ = text_of(b, o->namespace);
 	pod->metadata->uid = text_of(b, uid);
@@ -207,7 +212,7 @@ static int build_pod(struct builder *b, const char *uid, Cri__PodSandboxConfig *
 static Cri__LinuxContainerResources *build_resources(struct builder *b)
 {
 	const struct run_options *o = b->options;
-	Cri__LinuxContainerResources *r = NEW_MESSAGE(b, Cri__LinuxContainerResources, cri__linux_container_resources__init);
+	Cri__LinuxContainerResources *r = new_message(b, &cri__linux_container_resources__descriptor);
 
 	r->cpu_shares = o->cpu_shares;
 	r->cpu_quota = o->cpu_quota_us;
@@ -219,7 +224,7 @@ static Cri__LinuxContainerResources *build_resources(struct builder *b)
 static Cri__Capability *build_capabilities(struct builder *b)
 {
 	const struct run_options *o = b->options;
-	Cri__Capability *caps = NEW_MESSAGE(b, Cri__Capability, cri__capability__init);
+	Cri__Capability *caps = new_message(b, &cri__capability__descriptor);
 
 	caps->add_capabilities = texts_of(b, o->add_caps.items, o->add_caps.n);
 	caps->n_add_capabilities = o->add_caps.n;
@@ -253,7 +258,7 @@ static int build_mounts(struct builder *b, Cri__ContainerConfig *container)
 
 	container->mounts = arena_new_array(b->arena, Cri__Mount *, mounts->n + 1);
 	for (size_t i = 0; container->mounts && i < mounts->n; i++) {
-		Cri__Mount *mount = NEW_MESSAGE(b, Cri__Mount, cri__mount__init);
+		Cri__Mount *mount = new_message(b, &cri__mount__descriptor);
 
 		if (parse_mount(b->arena, mounts->items[i], mount, b->err) < 0)
 			return -1;
@@ -279,18 +284,17 @@ static int build_container(struct builder *b, char *image, Cri__ContainerConfig 
 {
 	const struct run_options *o = b->options;
 
-	container->metadata = NEW_MESSAGE(b, Cri__ContainerMetadata, cri__container_metadata__init);
+	container->metadata = new_message(b, &cri__container_metadata__descriptor);
 	container->metadata->name = text_of(b, o->name);
-	container->image = NEW_MESSAGE(b, Cri__ImageSpec, cri__image_spec__init);
+	container->image = new_message(b, &cri__image_spec__descriptor);
 	container->image->image = image;
 	container->image->user_specified_image = image;
 	container->working_dir = text_of(b, o->workdir);
 	container->log_path = text_of(b, "0.log");
 	container->tty = o->tty;
-	container->linux = NEW_MESSAGE(b, Cri__LinuxContainerConfig, cri__linux_container_config__init);
+	container->linux = new_message(b, &cri__linux_container_config__descriptor);
 	container->linux->resources = build_resources(b);
-	container->linux->security_context =
-		NEW_MESSAGE(b, Cri__LinuxContainerSecurityContext, cri__linux_container_security_context__init);
+	container->linux->security_context = new_message(b, &cri__linux_container_security_context__descriptor);
 	if (build_security(b, container->linux->security_context) < 0 || build_mounts(b, container) < 0)
 		return -1;
 	if (build_map(b, &o->envs, (void ***)&container->envs, &container->n_envs, make_env) < 0)
@@ -303,8 +307,8 @@ int run_spec_build(struct arena *arena, const struct run_options *options, const
 {
 	struct builder b = { .arena = arena, .options = options, .err = err };
 	struct run_spec spec = {
-		.pod = NEW_MESSAGE(&b, Cri__PodSandboxConfig, cri__pod_sandbox_config__init),
-		.container = NEW_MESSAGE(&b, Cri__ContainerConfig, cri__container_config__init),
+		.pod = new_message(&b, &cri__pod_sandbox_config__descriptor),
+		.container = new_message(&b, &cri__container_config__descriptor),
 	};
 
 	if (options->host_pid && options->share_pid)
