@@ -117,8 +117,11 @@ static void the_thread_sees_one_mount(void **state)
 		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
 		if (strcmp(get_file(path), "spawner\n") != 0)
 			continue;
-		found = true;
 		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/mountinfo", entry->d_name);
+		/* one of the test before, on its way out, has none any more */
+		if (get_file(path)[0] == '\0')
+			continue;
+		found = true;
 		expect_text(get_file(path), " / / ro,nosuid,nodev,noexec");
 		expect_text(get_file(path), " - tmpfs ");
 		assert_ptr_equal(strchr(get_file(path), '\n') + 1, strchr(get_file(path), '\0'));
