@@ -12,7 +12,7 @@ const [socket, proto, version, image, username, password, logDirectory] = proces
 // The contract's package is the service name on the wire; the other version differs by nothing else.
 const copy = join(tmpdir(), `mptest-${process.pid}.proto`);
 writeFileSync(copy, readFileSync(proto, "utf8").replace("package runtime.v1;", `package runtime.${version};`));
-const contract = grpc.loadPackageDefinition(loader.loadSync(copy, { keepCase: true, longs: Number, enums: String })).runtime[version];
+const contract = grpc.loadPackageDefinition(loader.loadSync(copy, { keepCase: true, longs: Number, enums: String, arrays: true })).runtime[version];
 
 const promised = (client) => (method, request = {}) =>
   new Promise((resolve, reject) =>

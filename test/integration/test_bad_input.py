@@ -88,7 +88,7 @@ def test_pod_field(client, daemon, path, value, code):
         client.RunPodSandbox(config=config)
     assert caught.value.code() == code, caught.value.details()
     assert path.split(".")[-1] in caught.value.details()
-    settle(daemon, {**before, "fds": take(daemon)["fds"]})
+    settle(daemon, before)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_container_field(client, daemon, open_pod, image, path, value, code):
         client.CreateContainer(pod_sandbox_id=pod_id, config=config, sandbox_config=pod_settings)
     assert caught.value.code() == code, caught.value.details()
     assert path.split(".")[-1] in caught.value.details() or code == NOT_FOUND and value in caught.value.details()
-    settle(daemon, {**before, "fds": take(daemon)["fds"]})
+    settle(daemon, before)
 
 
 def test_missing_messages(client):

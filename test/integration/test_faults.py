@@ -17,6 +17,11 @@ def steps(daemon, wanted):
 
 @pytest.fixture
 def armed(daemon):
+    # The first pod makes what stays: the bridge, the static rules of the nft table.
+    client = daemon.client()
+    warm = client.RunPodSandbox(config=pod_config("warm")).pod_sandbox_id
+    client.StopPodSandbox(pod_sandbox_id=warm)
+    client.RemovePodSandbox(pod_sandbox_id=warm)
     yield daemon
     daemon.disarm()
 
@@ -34,13 +39,13 @@ def test_each_step_of_a_pod_start(armed, logs):
         assert step in caught.value.details(), (machine, step, caught.value.details())
         armed.disarm()
         assert not client.ListPodSandbox().items, (machine, step)
-        settle(armed, {**before, "fds": take(armed)["fds"]})
+        settle(armed, before)
         failed.append(step)
         pod_id = client.RunPodSandbox(config=config).pod_sandbox_id
         client.StopPodSandbox(pod_sandbox_id=pod_id)
         client.RemovePodSandbox(pod_sandbox_id=pod_id)
     assert len(failed) == len(table) >= 5
-    settle(armed, {**before, "fds": take(armed)["fds"]})
+    settle(armed, before)
 
 
 def test_each_step_of_a_container_start(armed, image, logs):
@@ -57,7 +62,8 @@ def test_each_step_of_a_container_start(armed, image, logs):
             created = client.CreateContainer(pod_sandbox_id=pod_id, config=container, sandbox_config=config)
             client.StartContainer(container_id=created.container_id)
         except grpc.RpcError as error:
-            assert step in error.details() or "fault" in error.details(), (machine, step, error.details())
+            # A failing operation of the plan is named with its object, as clients see it: "mount proc on /proc: Input/output error".
+            assert ("Input/output error" if machine == "plan" else step) in error.details(), (machine, step, error.details())
             reached.add((machine, step))
         armed.disarm()
         for item in client.ListContainers().containers:

@@ -1,7 +1,10 @@
 """A pod, end to end, by a client that is not ours, under both service names."""
 import ipaddress
+import json
 import socket
+import threading
 import time
+from contextlib import contextmanager
 
 import grpc
 import pytest
@@ -83,8 +86,8 @@ def test_mounts(client, image, logs, tmp_path):
 def test_isolation(client, image, logs):
     """Own pid, mount, uts and ipc namespaces; masked and read-only paths; seccomp; nothing of the host in sight."""
     script = ("echo pid=$$; hostname; ls /proc/self/fd | wc -l; grep Seccomp: /proc/self/status; "
-              "echo x > /proc/sysrq-trigger || echo readonly; wc -c < /proc/kcore; mount | grep -c ' on / '; ls -A /sys/firmware | wc -l")
-    security = cri.LinuxContainerSecurityContext(masked_paths=["/proc/kcore", "/sys/firmware"], readonly_paths=["/proc/sysrq-trigger"])
+              "echo x > /proc/sysrq-trigger || echo readonly; wc -c < /proc/timer_list; mount | grep -c ' on / '; ls -A /sys/firmware | wc -l")
+    security = cri.LinuxContainerSecurityContext(masked_paths=["/proc/timer_list", "/sys/firmware"], readonly_paths=["/proc/sysrq-trigger"])
     with pod(client, "isolation", logs) as (pod_id, config):
         container_id = start(client, pod_id, config, image, ["/bin/sh", "-c", script], security=security)
         wait_exit(client, container_id)
@@ -151,12 +154,9 @@ def test_network(client, image, logs):
 
         assert _eventually(ask_from_pod) == b"hello from server\n"
         assert _eventually(lambda: _ask(address, 7000)) == b"hello from server\n"
-        with socket.socket() as listener:
-            listener.bind(("0.0.0.0", 0))
-            listener.listen()
-            gateway = str(ipaddress.ip_network("10.213.0.0/16").network_address + 1)
-            reply = client.ExecSync(container_id=caller_container, timeout=10,
-                                    cmd=["sh", "-c", f"nc -z -w 3 {gateway} {listener.getsockname()[1]} && echo reached"])
+        gateway = str(ipaddress.ip_network("10.213.0.0/16").network_address + 1)
+        with greeter("0.0.0.0") as port:
+            reply = client.ExecSync(container_id=caller_container, cmd=["nc", "-w", "3", gateway, str(port)], timeout=10)
             assert reply.stdout == b"reached\n"
 
 
@@ -170,11 +170,8 @@ def test_host_port(client, image, logs):
 
 def test_host_network(client, image, logs):
     with pod(client, "hostnet", logs, host_network=True) as (pod_id, config):
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            listener.listen()
-            port = listener.getsockname()[1]
-            container = container_config(image, ["sh", "-c", f"nc -z -w 3 127.0.0.1 {port} && echo reached"])
+        with greeter("127.0.0.1") as port:
+            container = container_config(image, ["nc", "-w", "3", "127.0.0.1", str(port)])
             container.linux.security_context.namespace_options.network = cri.NODE
             container_id = client.CreateContainer(pod_sandbox_id=pod_id, config=container, sandbox_config=config).container_id
             client.StartContainer(container_id=container_id)
@@ -244,14 +241,13 @@ def test_lists_and_filters(client, image, logs):
 
 
 def test_start_leaves_a_timeline(client, image, logs):
-    import json
     with pod(client, "timeline", logs) as (pod_id, config):
         container_id = start(client, pod_id, config, image, ["sleep", "1000"])
         for info in (client.PodSandboxStatus(pod_sandbox_id=pod_id, verbose=True).info,
                      client.ContainerStatus(container_id=container_id, verbose=True).info):
-            timeline = json.loads(info["timeline"])
-            assert timeline["total_us"] > 0 and len(timeline["steps"]) >= 3
-            assert all(step["took_us"] >= 0 and step["name"] for step in timeline["steps"])
+            timeline = json.loads(info["info"])["timeline"]
+            assert timeline["totalUs"] > 0 and len(timeline["steps"]) >= 3
+            assert all(step["tookUs"] >= 0 and step["name"] for step in timeline["steps"])
 
 
 def test_operations_are_idempotent(client, image, logs):
@@ -268,6 +264,22 @@ def test_operations_are_idempotent(client, image, logs):
     with pytest.raises(grpc.RpcError) as caught:
         client.PodSandboxStatus(pod_sandbox_id=pod_id)
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+@contextmanager
+def greeter(address):
+    """A server of the host's that says one line to whoever connects; yields its port."""
+    with socket.create_server((address, 0)) as listener:
+        def serve():
+            while True:
+                try:
+                    with listener.accept()[0] as connection:
+                        connection.sendall(b"reached\n")
+                except OSError:
+                    return
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def _ask(address, port):

@@ -33,7 +33,7 @@ def methods():
 
 
 class Client:
-    """One channel; every RPC of the contract is a method: client.RunPodSandbox(config=..., timeout=5)."""
+    """One channel; every RPC of the contract is a method: client.RunPodSandbox(config=..., deadline=5)."""
 
     def __init__(self, socket, version="v1"):
         self.channel = grpc.insecure_channel(f"unix:{socket}", options=[
@@ -55,8 +55,8 @@ class Client:
 
     @staticmethod
     def _caller(call, request):
-        def invoke(message=None, timeout=60, **fields):
-            return call(message if message is not None else request(**fields), timeout=timeout)
+        def invoke(message=None, deadline=60, **fields):
+            return call(message if message is not None else request(**fields), timeout=deadline)
         return invoke
 
     def close(self):

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from .cri import ROOT, Client
+from .inventory import cgroup_parents
 
 # Several runs on one machine get names of their own.
 TAG = f"{os.getpid() % 100000}"
@@ -40,7 +41,7 @@ class Daemon:
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"the daemon ended at start:\n{self.tail()}"
             try:
-                self.client().Version(timeout=1)
+                self.client().Version(deadline=1)
                 return self
             except Exception:  # not listening yet
                 self.clients.pop().close()
@@ -98,21 +99,23 @@ class Daemon:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        for procs in Path("/sys/fs/cgroup").glob("**/mptest/**/cgroup.procs"):
-            for pid in procs.read_text().split():
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+        for parent in cgroup_parents():
+            for procs in parent.glob("**/cgroup.procs"):
+                for pid in procs.read_text().split():
+                    try:
+                        os.kill(int(pid), signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             where = line.split()[1]
             if where.startswith(str(self.folder)):
                 subprocess.run(["umount", "-l", where], check=False)
-        for folder in sorted(Path("/sys/fs/cgroup").glob("**/mptest/**/"), key=lambda path: -len(str(path))):
-            try:
-                folder.rmdir()
-            except OSError:
-                pass
+        for parent in cgroup_parents():
+            for folder in sorted([*parent.glob("**/"), parent], key=lambda path: -len(str(path))):
+                try:
+                    folder.rmdir()
+                except OSError:
+                    pass
         subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
         subprocess.run(["nft", "delete", "table", "inet", "monopod"], check=False, capture_output=True)
         shutil.rmtree(self.folder / "state", ignore_errors=True)

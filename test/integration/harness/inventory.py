@@ -25,6 +25,25 @@ def _nft_elements():
     return count
 
 
+def _fds(daemon):
+    """Open descriptors without the connections of clients, which end when Python feels like it."""
+    connections = {f"socket:[{row.split()[6]}]" for row in Path("/proc/net/unix").read_text().splitlines()[1:]
+                   if row.endswith(str(daemon.socket)) and row.split()[5] == "03"}
+    count = 0
+    for fd in Path(f"/proc/{daemon.process.pid}/fd").iterdir():
+        try:
+            count += os.readlink(fd) not in connections
+        except FileNotFoundError:
+            pass
+    return count
+
+
+def cgroup_parents():
+    """The tests' own parent group, in each hierarchy that has it: version 2 at the top, version 1 below its controllers."""
+    roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+    return [root / "mptest" for root in roots if (root / "mptest").is_dir()]
+
+
 def take(daemon):
     pid = daemon.process.pid
     folder = str(daemon.folder)
@@ -33,11 +52,11 @@ def take(daemon):
     for task in Path(f"/proc/{pid}/task").iterdir():
         if task.name != str(pid):
             children += (task / "children").read_text().split()
-    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob("**/mptest/*") if path.is_dir()]
+    cgroups = [path for parent in cgroup_parents() for path in parent.iterdir() if path.is_dir()]
     with sqlite3.connect(f"file:{daemon.folder}/root/store.db?mode=ro", uri=True) as store:
         records = store.execute("select count(*) from object").fetchone()[0]
     return {
-        "fds": len(os.listdir(f"/proc/{pid}/fd")),
+        "fds": _fds(daemon),
         "mounts": len(mounts),
         "children": len(children),
         "cgroups": len(cgroups),
