@@ -144,22 +144,17 @@ int credentials_init(struct credentials *credentials, const struct image_auth *a
 
 char *credentials_basic(const struct credentials *credentials)
 {
-	size_t user_len = strlen(credentials->username), password_len = strlen(credentials->password);
-	size_t len = user_len + 1 + password_len;
 	static const char scheme[] = "Basic ";
-	char *plain, *header;
+	char *plain, *header = NULL;
+	int len = asprintf(&plain, "%s:%s", credentials->username, credentials->password);
 
-	if (len > HTTP_MAX_HEADER)
+	if (len < 0)
 		return NULL;
-	plain = malloc(len + 1);
-	header = malloc(sizeof(scheme) + (len + 2) / 3 * 4 + 1);
-	if (plain && header) {
-		(void)snprintf(plain, len + 1, "%s:%s", credentials->username, credentials->password);
+	if ((size_t)len <= HTTP_MAX_HEADER)
+		header = malloc(sizeof(scheme) + ((size_t)len + 2) / 3 * 4 + 1);
+	if (header) {
 		memcpy(header, scheme, sizeof(scheme));
-		(void)EVP_EncodeBlock((unsigned char *)header + sizeof(scheme) - 1, (const unsigned char *)plain, (int)len);
-	} else {
-		free(header);
-		header = NULL;
+		(void)EVP_EncodeBlock((unsigned char *)header + sizeof(scheme) - 1, (const unsigned char *)plain, len);
 	}
 	secret_free(plain);
 	return header;

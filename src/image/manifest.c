@@ -40,8 +40,11 @@ static const struct {
 static enum media_use media_use_of(const char *media_type)
 {
 	/* A Content-Type may carry parameters. */
-	size_t len = media_type ? strcspn(media_type, "; ") : 0;
+	size_t len;
 
+	if (!media_type)
+		return USE_NONE;
+	len = strcspn(media_type, "; ");
 	for (size_t i = 0; i < ARRAY_SIZE(media_types); i++) {
 		if (strlen(media_types[i].name) == len && !strncmp(media_types[i].name, media_type, len))
 			return media_types[i].use;

@@ -103,16 +103,11 @@ static bool tag_is_valid(const char *tag)
 	return true;
 }
 
-/* Whether the text before the first slash is a registry: it looks like a host name, and no repository may be called so. */
+/* Whether the text before the first slash is a registry. Capital letters alone do not make it one, as they do elsewhere: once they are
+ * small, the name would mean something else. */
 static bool looks_like_host(const char *component)
 {
-	if (strpbrk(component, ".:[") || !strcmp(component, "localhost"))
-		return true;
-	for (const char *p = component; *p; p++) {
-		if (isupper((unsigned char)*p))
-			return true;
-	}
-	return false;
+	return strpbrk(component, ".:[") || !strcmp(component, "localhost");
 }
 
 static void set_lower(char *to, const char *from)

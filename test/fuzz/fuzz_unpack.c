@@ -1,0 +1,81 @@
+/* A tar stream, unpacked as a layer, without the cage around the reader: what it makes lies below the directory that it was given. */
+#include "fuzz.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "image/untar.h"
+
+static char outer[] = "/dev/shm/monopod-fuzz-XXXXXX";
+
+static void remove_outer(void)
+{
+	struct error err;
+
+	(void)io_remove_tree(AT_FDCWD, outer, &err);
+}
+
+static int open_outer(void)
+{
+	static int fd = -1;
+
+	if (fd >= 0)
+		return fd;
+	if (!mkdtemp(outer) || atexit(remove_outer) != 0)
+		abort();
+	fd = open(outer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd;
+}
+
+/* Nothing but the one directory has appeared beside it. */
+static void check_neighbours(void)
+{
+	_cleanup_dir_ DIR *dir = opendir(outer);
+	int n = 0;
+
+	while (dir && readdir(dir))
+		n++;
+	if (n != 3)
+		abort();
+}
+
+static int ignore_opaque(void *arg, const char *path, struct error *err)
+{
+	(void)arg;
+	(void)path;
+	(void)err;
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct untar_options options = {
+		.is_layer = true,
+		.max_bytes = 1 << 20,
+		.max_inodes = 100,
+		.on_opaque = ignore_opaque,
+	};
+	_cleanup_fd_ int tar = memfd_create("tar", MFD_CLOEXEC);
+	_cleanup_fd_ int root = -1;
+	struct error err = ERROR_INIT;
+	struct untar_usage usage;
+
+	if (tar < 0 || write(tar, data, size) != (ssize_t)size || lseek(tar, 0, SEEK_SET) != 0)
+		abort();
+	if (mkdirat(open_outer(), "layer", 0700) < 0)
+		abort();
+	root = openat(open_outer(), "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (untar(tar, root, &options, &usage, &err) == 0 && (usage.inodes > 100 || usage.bytes > (1 << 20) + 100 * 4096))
+		abort();
+	check_neighbours();
+	if (io_remove_tree(open_outer(), "layer", &err) < 0)
+		abort();
+	return 0;
+}
