@@ -177,7 +177,7 @@ int cli_main(int argc, char **argv)
 	grpc_client_close(cli.rpc.client);
 	arena_release(&cli.arena);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		perror("monopod: write to standard output");
+		(void)fputs("monopod: standard output does not take all that was to be written\n", stderr);
 		return code ? code : CLI_EXIT_FAILURE;
 	}
 	return code;
