@@ -362,6 +362,41 @@ static void test_udp_flows_follow_the_port(void **state)
 	lab_cut_wire(outside);
 }
 
+/* More flows than are deleted in one round. */
+static void test_many_udp_flows_follow_the_port(void **state)
+{
+	enum { FLOWS = 600 };
+	static const struct port_mapping ports[] = { { NET_UDP, 53, 5353, "" } };
+	static int clients[FLOWS];
+	struct lab *lab = *state;
+	_cleanup_fd_ int host = lab_self();
+	struct sockaddr_in to = lab_address("127.0.0.1", 5353);
+	_cleanup_fd_ int server = -1;
+	struct lab_pod pod;
+	char text[8];
+
+	lab_pod_init(&pod, "pod");
+	assert_ok(lab->engine->ops->ready(lab->engine, &err));
+	assert_ok(lab_pod_attach(lab->engine, &pod, &err)); /* from here on the kernel tracks connections */
+	for (size_t i = 0; i < FLOWS; i++) {
+		clients[i] = lab_bound(host, SOCK_DGRAM, "127.0.0.1", 0);
+		assert_int_equal(sendto(clients[i], "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	}
+	pod.request.ports = ports;
+	pod.request.n_ports = 1;
+	assert_ok(lab_pod_attach(lab->engine, &pod, &err));
+	server = lab_bound(pod.netns, SOCK_DGRAM, "0.0.0.0", 53);
+	for (size_t i = 0; i < FLOWS; i++) {
+		/* The first word may be the refusal that the first packet brought. */
+		if (sendto(clients[i], "y", 1, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+			assert_int_equal(sendto(clients[i], "y", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+		assert_true(lab_readable(server, LAB_TIMEOUT_MS));
+		assert_int_equal(recv(server, text, sizeof(text), 0), 1);
+		(void)close(clients[i]);
+	}
+	lab_pod_remove(lab->engine, &pod);
+}
+
 static int add_loopback_route(void *arg, struct error *err)
 {
 	_cleanup_netlink_ struct netlink *nl = NULL;
@@ -451,6 +486,7 @@ int main(void)
 		lab_test(test_ports_after_restart),
 		lab_test(test_flushed_table_comes_back),
 		lab_test(test_udp_flows_follow_the_port),
+		lab_test(test_many_udp_flows_follow_the_port),
 		lab_test(test_cve_2020_8558_host_loopback_is_closed),
 	};
 
