@@ -155,6 +155,16 @@ static void mounts_are_those_asked_for_and_nothing_else(void **state)
 							 "/sys ro,nosuid,nodev,noexec,relatime\n");
 }
 
+/* Mounts on / itself: one, unless the spawner's or the container's root has come through. */
+static unsigned count_roots(const char *mountinfo)
+{
+	unsigned n = 0;
+
+	for (const char *p = mountinfo; (p = strstr(p, " / / ")); p++)
+		n++;
+	return n;
+}
+
 static void nothing_appears_on_the_host(void **state)
 {
 	struct container_spec spec = box_spec(box_root(state));
@@ -166,7 +176,8 @@ static void nothing_appears_on_the_host(void **state)
 	expect_ok(box_start(&spec, "sleep 100", &run, &err));
 	expect_ok(io_read_file(AT_FDCWD, "/proc/self/mountinfo", &during, &err));
 	box_kill(&run);
-	assert_string_equal(before.data, during.data);
+	expect_no_text(during.data, in_place(state, ""));
+	assert_int_equal(count_roots(during.data), count_roots(before.data));
 }
 
 /* A root that shares propagation with the host, as every directory does where systemd runs. */
