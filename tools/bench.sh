@@ -26,6 +26,18 @@ dir=$(mktemp -d /var/tmp/monopod-bench.XXXXXX)
 cgroup=/monopod-bench-$$
 daemon=
 
+# With what runs in them, when the daemon is not there to do it.
+remove_cgroups() {
+	groups=$(find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "${cgroup#/}")
+	for group in $groups; do
+		find "$group" -name cgroup.procs -exec cat {} + | sort -u | xargs -r kill -KILL 2>/dev/null || true
+	done
+	[ -z "$groups" ] || sleep 0.1
+	for group in $groups; do
+		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+	done
+}
+
 clean_up() {
 	status=$?
 	trap - EXIT HUP INT TERM
@@ -36,9 +48,7 @@ clean_up() {
 	fi
 	[ $status -eq 0 ] || [ ! -s "$dir/log" ] || tail -n 20 "$dir/log" >&2
 	awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r mount; do umount -l "$mount"; done
-	find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "${cgroup#/}" | while read -r group; do
-		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
-	done
+	remove_cgroups
 	rm -rf "$dir"
 	exit $status
 }

@@ -40,8 +40,20 @@ leftovers() {
 	ip -o link show | awk -v bridge="$bridge" 'index($0, bridge) { print "link", $2 }'
 	nft list tables 2>/dev/null | awk -v bridge="$bridge" 'index($0, bridge) { print }'
 	[ ! -e "$dir" ] || echo "directory $dir"
-	for exe in /proc/[0-9]*/cmdline; do
-		if tr '\0' ' ' <"$exe" 2>/dev/null | grep -q -- "$dir/"; then echo "process ${exe%/cmdline}"; fi
+	# The pattern comes through a pipe, or grep would find itself.
+	# shellcheck disable=SC2062
+	echo "$dir/" | grep -lasF -f - /proc/[0-9]*/cmdline | sed 's/^/process /' || true
+}
+
+# With what runs in them, when the daemon is not there to do it.
+remove_cgroups() {
+	groups=$(find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "${cgroup#/}")
+	for group in $groups; do
+		find "$group" -name cgroup.procs -exec cat {} + | sort -u | xargs -r kill -KILL 2>/dev/null || true
+	done
+	[ -z "$groups" ] || sleep 0.1
+	for group in $groups; do
+		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
 	done
 }
 
@@ -54,9 +66,7 @@ clean_up() {
 	# The pod network outlives the daemon by design; it is ours to take away.
 	ip link delete "$bridge" 2>/dev/null || true
 	nft delete table ip "monopod-$bridge" 2>/dev/null || true
-	find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "${cgroup#/}" | while read -r group; do
-		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
-	done
+	remove_cgroups
 	rm -rf "$dir"
 	echo "$forward" >/proc/sys/net/ipv4/ip_forward
 	left=$(leftovers)

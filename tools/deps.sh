@@ -9,6 +9,7 @@ set -eu
 
 build='
 gcc                     compiler
+libc6-dev               which the compiler only recommends
 make                    the front door
 cmake                   the build
 ninja-build             its runner
@@ -55,6 +56,7 @@ zstd                    compresses some of them
 openssl                 a private CA for it
 apache2-utils|htpasswd  its password file
 curl                    asks it
+ca-certificates         the authorities that a pull trusts besides
 python3-pytest          runs the integration tests
 python3-grpcio          a gRPC client that we did not write
 python3-protobuf        its messages
