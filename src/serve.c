@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <libgen.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -165,6 +166,9 @@ static int become_daemon(const struct config *config, struct error *err)
 		return error_set(err, ERR_DENIED, "must run as root: it makes namespaces, mounts and cgroups");
 	log_set_level(level < 0 ? LOG_LEVEL_INFO : (enum log_level)level);
 	(void)umask(0077);
+	/* glibc gives each lane thread an arena of its own, and each keeps what one pod left in it: over 1,000 pods 3.4 MB became
+	 * 4.0 with one arena and 5.6 with many. Threads here wait for the kernel, not for malloc. */
+	(void)mallopt(M_ARENA_MAX, 1);
 	survive_closed_pipes();
 	raise_descriptor_limit();
 	forbid_tracing();

@@ -12,6 +12,9 @@
 /* Records between two checkpoints. At about 1.5 KiB each the log stays below 1 MiB (arbitrary). */
 #define CHECKPOINT_AFTER 512
 
+/* What the log keeps of its length once it was written back: a burst of pods makes it grow, the quiet after it gives the disk back. */
+#define LOG_KEPT_BYTES "4194304"
+
 /* A record over this is not ours: requests are bounded by the server's message limit, 16 MiB by default. */
 #define MAX_RECORD_BYTES ((size_t)64 << 20)
 
@@ -64,7 +67,7 @@ static int connect_to(const char *path, sqlite3 **ret_db, struct error *err)
 		return -1;
 	}
 	if (run(db, "PRAGMA journal_mode=WAL", err) < 0 || run(db, "PRAGMA synchronous=NORMAL", err) < 0 ||
-	    run(db, "PRAGMA wal_autocheckpoint=0", err) < 0) {
+	    run(db, "PRAGMA wal_autocheckpoint=0", err) < 0 || run(db, "PRAGMA journal_size_limit=" LOG_KEPT_BYTES, err) < 0) {
 		(void)sqlite3_close(db);
 		return -1;
 	}
