@@ -58,6 +58,9 @@ static int run(struct error *err)
 	/* Orphans would go on writing into a directory that the next daemon is about to empty. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return error_sys(err, errno, "tie the process to its parent");
+	/* Nothing that the daemon forgot to mark close-on-exec comes along. */
+	if (close_range(FD_DAEMON + 1, ~0U, 0) < 0)
+		return error_sys(err, errno, "close foreign descriptors");
 	if (report_read_order(FD_DAEMON, &order, err) < 0)
 		return -1;
 	switch (order.job) {

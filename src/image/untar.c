@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "image/attributes.h"
 #include "image/tree.h"
 
 #define READ_STEP ((size_t)128 * 1024)
@@ -59,25 +59,6 @@ static int archive_failed(struct archive *a, const char *what, struct error *err
 			 text ? text : "damaged tar");
 }
 
-static struct timespec mtime_of(struct archive_entry *e)
-{
-	struct timespec t = { archive_entry_mtime(e), archive_entry_mtime_nsec(e) };
-
-	if (!archive_entry_mtime_is_set(e) || t.tv_nsec < 0 || t.tv_nsec > 999999999)
-		t = (struct timespec){ t.tv_sec, 0 };
-	return t;
-}
-
-static int check_owner(struct archive_entry *e, struct error *err)
-{
-	la_int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e);
-
-	/* UINT32_MAX means "leave as it is" to chown(2). */
-	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
-		return error_set(err, ERR_INVALID, "owner %lld:%lld is out of range", (long long)uid, (long long)gid);
-	return 0;
-}
-
 static int remember_time(struct untar *u, const struct entry *entry, struct error *err)
 {
 	struct directory_time *slot;
@@ -92,7 +73,7 @@ static int remember_time(struct untar *u, const struct entry *entry, struct erro
 		u->cap_times = cap;
 	}
 	slot = &u->times[u->n_times];
-	*slot = (struct directory_time){ strdup(entry->path), mtime_of(entry->e) };
+	*slot = (struct directory_time){ strdup(entry->path), attributes_mtime(entry->e) };
 	if (!slot->path)
 		return error_set(err, ERR_EXHAUSTED, "out of memory for a path");
 	u->n_times++;
@@ -112,40 +93,6 @@ static void set_directory_times(struct untar *u)
 		if (dirfd >= 0)
 			(void)utimensat(dirfd, *name ? name : ".", times, AT_SYMLINK_NOFOLLOW);
 	}
-}
-
-static bool xattr_is_wanted(const char *name)
-{
-	if (!strcmp(name, "security.capability"))
-		return true;
-	return !strncmp(name, "user.", 5) && strncmp(name, "user.overlay.", 13) != 0;
-}
-
-static int set_xattrs(int fd, struct archive_entry *e, struct error *err)
-{
-	const char *name;
-	const void *value;
-	size_t size;
-
-	(void)archive_entry_xattr_reset(e);
-	while (archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK) {
-		if (!name || !xattr_is_wanted(name) || fsetxattr(fd, name, value, size, 0) == 0)
-			continue;
-		/* A file system without user attributes loses what nothing depends on; a lost file capability breaks a program. */
-		if (errno != EOPNOTSUPP || *name != 'u')
-			return error_sys(err, errno, "set attribute %.100s", name);
-	}
-	return 0;
-}
-
-/* Owner before mode and attributes: chown(2) clears set-user-id bits and file capabilities. */
-static int set_metadata(int fd, struct archive_entry *e, struct error *err)
-{
-	if (fchown(fd, (uid_t)archive_entry_uid(e), (gid_t)archive_entry_gid(e)) < 0)
-		return error_sys(err, errno, "set owner");
-	if (fchmod(fd, archive_entry_perm(e) & 07777) < 0)
-		return error_sys(err, errno, "set mode");
-	return set_xattrs(fd, e, err);
 }
 
 static int write_at(int fd, const void *data, size_t len, off_t offset, struct error *err)
@@ -195,7 +142,7 @@ static int write_data(struct untar *u, int fd, uint64_t size, struct error *err)
 static int make_file(struct untar *u, const struct entry *entry, struct error *err)
 {
 	la_int64_t size = archive_entry_size(entry->e);
-	const struct timespec times[2] = { mtime_of(entry->e), mtime_of(entry->e) };
+	const struct timespec times[2] = { attributes_mtime(entry->e), attributes_mtime(entry->e) };
 	_cleanup_fd_ int fd = -1;
 
 	if (size < 0 || (uint64_t)size > u->options->max_bytes - u->apparent)
@@ -208,21 +155,9 @@ static int make_file(struct untar *u, const struct entry *entry, struct error *e
 		return -1;
 	if (!u->options->is_layer)
 		return 0;
-	if (set_metadata(fd, entry->e, err) < 0)
+	if (attributes_set(fd, entry->e, err) < 0)
 		return -1;
 	return futimens(fd, times) < 0 ? error_sys(err, errno, "set time") : 0;
-}
-
-static int set_owner_and_time(const struct entry *entry, struct error *err)
-{
-	const struct timespec times[2] = { mtime_of(entry->e), mtime_of(entry->e) };
-
-	if (fchownat(entry->dirfd, entry->name, (uid_t)archive_entry_uid(entry->e), (gid_t)archive_entry_gid(entry->e),
-		     AT_SYMLINK_NOFOLLOW) < 0)
-		return error_sys(err, errno, "set owner");
-	if (utimensat(entry->dirfd, entry->name, times, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_sys(err, errno, "set time");
-	return 0;
 }
 
 static int make_symlink(struct untar *u, const struct entry *entry, struct error *err)
@@ -233,7 +168,7 @@ static int make_symlink(struct untar *u, const struct entry *entry, struct error
 		return error_set(err, ERR_INVALID, "bad target of a symbolic link");
 	if (symlinkat(target, entry->dirfd, entry->name) < 0)
 		return error_sys(err, errno, "create symbolic link");
-	return u->options->is_layer ? set_owner_and_time(entry, err) : 0;
+	return u->options->is_layer ? attributes_set_at(entry->dirfd, entry->name, entry->e, err) : 0;
 }
 
 /* The link's own name exists only when it was to be replaced, and was removed by then. */
@@ -257,7 +192,7 @@ static int make_hardlink(struct untar *u, const struct entry *entry, struct erro
 	return 0;
 }
 
-/* The umask is 0 in the child, but not where this runs for a test, so the mode is set once more. */
+/* The mode is exact because confine_unpacker() cleared the umask. */
 static int make_node(const struct entry *entry, struct error *err)
 {
 	mode_t type = archive_entry_filetype(entry->e);
@@ -265,7 +200,7 @@ static int make_node(const struct entry *entry, struct error *err)
 
 	if (mknodat(entry->dirfd, entry->name, type | mode, type == AE_IFIFO ? 0 : archive_entry_rdev(entry->e)) < 0)
 		return error_sys(err, errno, "create a %s", type == AE_IFIFO ? "fifo" : "device node");
-	return set_owner_and_time(entry, err);
+	return attributes_set_at(entry->dirfd, entry->name, entry->e, err);
 }
 
 static int apply_directory_metadata(struct untar *u, const struct entry *entry, struct error *err)
@@ -277,7 +212,7 @@ static int apply_directory_metadata(struct untar *u, const struct entry *entry, 
 	fd = openat(entry->dirfd, *entry->name ? entry->name : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return error_sys(err, errno, "open directory");
-	if (set_metadata(fd, entry->e, err) < 0)
+	if (attributes_set(fd, entry->e, err) < 0)
 		return -1;
 	return remember_time(u, entry, err);
 }
@@ -367,7 +302,7 @@ static int apply_marker(struct untar *u, struct entry *entry, struct error *err)
 
 static int place_entry(struct untar *u, struct entry *entry, struct error *err)
 {
-	if (check_owner(entry->e, err) < 0)
+	if (attributes_check(entry->e, err) < 0)
 		return -1;
 	entry->dirfd = tree_open_parent(&u->tree, entry->path, &entry->name, err);
 	if (entry->dirfd < 0)

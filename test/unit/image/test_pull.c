@@ -479,6 +479,43 @@ static void nobody_listens(void **state)
 	assert_true(!strncmp(err.text, "RegistryUnavailable: ", 21));
 }
 
+struct puller {
+	struct place *place;
+	pthread_t thread;
+	int result;
+	struct error err;
+};
+
+static void *run_pull(void *arg)
+{
+	struct puller *w = arg;
+	struct image *image = NULL;
+
+	w->result = pull_as(w->place, "fine/app:1", NULL, &image, &w->err);
+	image_unref(image);
+	return NULL;
+}
+
+static void pulls_at_once_fetch_each_layer_once(void **state)
+{
+	struct place *p = *state;
+	struct puller pullers[6];
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(pullers); i++) {
+		pullers[i] = (struct puller){ .place = p };
+		assert_int_equal(pthread_create(&pullers[i].thread, NULL, run_pull, &pullers[i]), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(pullers); i++) {
+		assert_int_equal(pthread_join(pullers[i].thread, NULL), 0);
+		assert_ok(pullers[i].result, &pullers[i].err);
+	}
+	assert_int_equal(fixture_count(p->root, "layers"), 2);
+	/* Everything but configurations, of which each may have asked for one before the first was stored. */
+	assert_true(logged(p, "/blobs/", NULL, NULL) <= 2 + ARRAY_SIZE(pullers));
+	assert_pulls(p, "fine/app:1", NULL);
+}
+
 struct progress {
 	pthread_t thread;
 	unsigned calls;
@@ -721,6 +758,7 @@ static const struct CMUnitTest tests[] = {
 	ILL(stalled_transfers_are_given_up),
 	ILL(a_pull_can_be_cancelled),
 	CASE(nobody_listens),
+	ILL(pulls_at_once_fetch_each_layer_once),
 	ILL(progress_is_told),
 	CASE(https_needs_trust),
 	CASE(indexes_choose_the_platform),

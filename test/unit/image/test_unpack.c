@@ -479,12 +479,119 @@ static void the_cage_holds(void **state)
 	assert_true(fixture_exists("/etc", "passwd"));
 }
 
+/* The value of a line of /proc/PID/status; "" when the process is gone. */
+static void status_of(pid_t pid, const char *name, char value[64])
+{
+	char path[64], line[256], format[32];
+	FILE *file;
+
+	*value = '\0';
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	(void)snprintf(format, sizeof(format), "%s:", name);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, format, strlen(format)))
+			(void)snprintf(value, 64, "%.*s", (int)strcspn(line + strlen(format) + 1, "\n"), line + strlen(format) + 1);
+	}
+	if (file)
+		(void)fclose(file);
+}
+
+/* Both are there; the first started is the decompressor. Waits until they have shut themselves in. */
+static void find_children(pid_t children[2])
+{
+	char path[64], mode[64];
+	int n = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	for (int i = 0; i < 500; i++) {
+		_cleanup_free_
+		char *text = fixture_read("/", path);
+
+		n = sscanf(text, "%d %d", &children[0], &children[1]);
+		mode[0] = '\0';
+		for (int k = 0; k < n; k++) {
+			status_of(children[k], "Seccomp", mode);
+			if (strcmp(mode, "2") != 0)
+				break;
+		}
+		if (n == 2 && !strcmp(mode, "2"))
+			return;
+		(void)usleep(10000);
+	}
+	fail_msg("no two confined children");
+}
+
+static void assert_descriptors(pid_t pid, int highest)
+{
+	char path[64];
+	_cleanup_dir_ DIR *dir = NULL;
+	struct dirent *d;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((d = readdir(dir)))
+		assert_true(*d->d_name == '.' || strtol(d->d_name, NULL, 10) <= highest);
+}
+
+static void the_real_children_are_in_it(void **state)
+{
+	struct place *p = *state;
+	const struct unpack_options options = { .dirfd = p->fd, .is_layer = true, .max_bytes = 1 << 20 };
+	int leaked = fcntl(open("/etc/passwd", O_RDONLY | O_CLOEXEC), F_DUPFD, 50); /* not close-on-exec, as a library may do it */
+	struct unpack *unpack;
+	struct error err = ERROR_INIT;
+	char value[64], path[64], link[PATH_MAX], no_new_privs[64];
+	pid_t children[2] = { 0 };
+	ssize_t n;
+
+	need_root();
+	assert_ok(unpack_begin(&options, &unpack, &err), &err);
+	find_children(children);
+	for (int i = 0; i < 2; i++) {
+		status_of(children[i], "CapEff", value);
+		/* CAP_CHOWN, DAC_OVERRIDE, FOWNER, FSETID, MKNOD, SETFCAP */
+		assert_string_equal(value, i ? "000000008800001b" : "0000000000000000");
+		status_of(children[i], "CapPrm", path);
+		assert_string_equal(path, value);
+		status_of(children[i], "CapBnd", path);
+		assert_string_equal(path, "0000000000000000");
+		status_of(children[i], "NoNewPrivs", no_new_privs);
+		assert_string_equal(no_new_privs, "1");
+		assert_descriptors(children[i], 4);
+		status_of(children[i], "Threads", value);
+		assert_string_equal(value, "1");
+	}
+	/* A detached mount has no path, so its root shows as "/" of nowhere; it is the layer all the same. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/root/", children[1]);
+	fixture_write(p->dir, "seen", "x", 1);
+	assert_true(fixture_exists(path, "seen"));
+	assert_false(fixture_exists(path, "etc"));
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", children[1]);
+	n = readlink(path, link, sizeof(link) - 1);
+	assert_true(n > 0);
+	link[n] = '\0';
+	n = readlink("/proc/self/ns/net", value, sizeof(value) - 1);
+	value[n] = '\0';
+	assert_string_not_equal(link, value);
+	unpack_free(unpack);
+	(void)close(leaked);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
-	CASE(all_compressions),    CASE(the_root_may_be_opaque),       CASE(opaque_marks_follow_no_links),
-	CASE(broken_compression),  CASE(bombs_meet_the_budget),        CASE(cancellation),
-	CASE(no_descriptor_stays), CASE(damage_is_told_from_nonsense), CASE(the_cage_holds),
+	CASE(all_compressions),
+	CASE(the_root_may_be_opaque),
+	CASE(opaque_marks_follow_no_links),
+	CASE(broken_compression),
+	CASE(bombs_meet_the_budget),
+	CASE(cancellation),
+	CASE(no_descriptor_stays),
+	CASE(damage_is_told_from_nonsense),
+	CASE(the_cage_holds),
+	CASE(the_real_children_are_in_it),
 };
 
 int main(int argc, char **argv)
