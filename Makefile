@@ -21,10 +21,15 @@ build:
 install: build
 	DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
 
-demo: build
+# All packages before the build, so that the demo itself takes no longer than it has to.
+demo:
+	@tools/deps.sh build demo
+	@$(MAKE) --no-print-directory build
 	@tools/demo.sh build/release/monopod
 
-bench: build
+bench:
+	@tools/deps.sh build bench
+	@$(MAKE) --no-print-directory build
 	@tools/bench.sh build/release
 
 clean:

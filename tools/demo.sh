@@ -117,7 +117,7 @@ done
 say "a command in it"
 code=0
 # shellcheck disable=SC2016
-"$monopod" exec demo sh -c 'echo "processes: $(ps | tail -n +2 | wc -l)"; exit 7' || code=$?
+"$monopod" exec demo sh -c 'echo "process 1 is $(cat /proc/1/comm), I am $$"; exit 7' || code=$?
 echo "exit code: $code"
 [ $code -eq 7 ]
 
