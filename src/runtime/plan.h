@@ -34,7 +34,7 @@ int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, stru
 /*
  * The init of a pod whose containers share a PID namespace: reaps, forwards nothing, ends when killed, and its namespace with it. Its
  * exit is to be had only when every other process of the namespace that is our child, container or exec, has been reaped.
- * `name` for error texts and as "monopod: NAME" for ps.
+ * `name` as "monopod: NAME" for ps.
  */
 int plan_compile_pod_init(const char *name, int net_ns, int ipc_ns, int uts_ns, const struct cgroup *cgroup, struct plan **ret_plan,
 			  struct error *err);

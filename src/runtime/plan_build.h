@@ -20,8 +20,7 @@ struct plan {
 	struct plan_header *block; /* as the interpreter will see it */
 	int *fds;                  /* the descriptors of the slots, the caller's */
 	unsigned n_fds;
-	char title[128]; /* "start container web": first clause of every error */
-	char name[64];   /* argv[0] of the interpreter, what `ps` shows for a pod's init */
+	char name[64]; /* argv[0] of the interpreter, what `ps` shows for a pod's init */
 };
 
 struct plan_build {

@@ -87,11 +87,10 @@ static void lay_join(struct plan_build *build, int fd, uint64_t namespaces)
 	op->value[0] = namespaces;
 }
 
-static int finish(struct plan_build *build, const char *what, const char *name, struct plan **ret_plan, struct error *err)
+static int finish(struct plan_build *build, const char *name, struct plan **ret_plan, struct error *err)
 {
 	if (plan_build_finish(build, ret_plan, err) < 0)
-		return error_prefix(err, "%s %s", what, name);
-	(void)snprintf((*ret_plan)->title, sizeof((*ret_plan)->title), "%s %s", what, name);
+		return error_prefix(err, "lay out plan");
 	(void)snprintf((*ret_plan)->name, sizeof((*ret_plan)->name), "monopod: %s", name);
 	return 0;
 }
@@ -223,8 +222,8 @@ int plan_compile(const struct container_spec *spec, struct plan **ret_plan, stru
 
 	plan_build_init(&build);
 	if (lay_container(&build, spec, err) < 0)
-		return error_prefix(err, "container %s", spec->name);
-	return finish(&build, "start container", spec->name, ret_plan, err);
+		return -1;
+	return finish(&build, spec->name, ret_plan, err);
 }
 
 static int lay_exec_process(struct plan_build *build, const struct exec_spec *spec, struct error *err)
@@ -266,8 +265,8 @@ int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, stru
 
 	plan_build_init(&build);
 	if (lay_exec_process(&build, spec, err) < 0)
-		return error_prefix(err, "exec in container %s", spec->name);
-	return finish(&build, "exec in container", spec->name, ret_plan, err);
+		return -1;
+	return finish(&build, spec->name, ret_plan, err);
 }
 
 int plan_compile_pod_init(const char *name, int net_ns, int ipc_ns, int uts_ns, const struct cgroup *cgroup, struct plan **ret_plan,
@@ -288,5 +287,5 @@ int plan_compile_pod_init(const char *name, int net_ns, int ipc_ns, int uts_ns, 
 	plan_add(&build, PLAN_STAY)->text = plan_add_text(&build, "pod-init");
 	plan_set_argv(&build, NULL);
 	plan_set_envp(&build, NULL);
-	return finish(&build, "start init of pod", name, ret_plan, err);
+	return finish(&build, name, ret_plan, err);
 }

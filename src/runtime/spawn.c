@@ -289,7 +289,7 @@ int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdi
 	int result;
 
 	if (!times)
-		return error_set(err, ERR_EXHAUSTED, "%s: out of memory", plan->title);
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	stragglers_sweep(spawner);
 	result = launch(&run, stdio, err);
 	if (result == 0)
@@ -301,5 +301,5 @@ int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdi
 	else
 		give_up(&run);
 	close_fd(&run.report);
-	return result < 0 ? error_prefix(err, "%s", plan->title) : 0;
+	return result;
 }

@@ -45,8 +45,8 @@ struct spawn_result {
  * Runs the plan in a new process and returns when it has exec'd its command (or, for a pod init, when it is in place). `stdio` are
  * the process's 0, 1 and 2; -1 means the container's /dev/null. Pipes among them become the property of the container's user.
  *
- * On failure no process is left, and the error says which operation failed on what, outermost "start container NAME", "exec in
- * container NAME" or "start init of pod NAME". `timeout_ms` bounds the whole: a process that overruns is killed and reaped, with
+ * On failure no process is left, and the error says which operation failed on what ("mount proc on /proc: Permission denied"); for
+ * whom is the caller's clause. `timeout_ms` bounds the whole: a process that overruns is killed and reaped, with
  * ERR_DEADLINE and the operation it was in. One that cannot die (a frozen cgroup of version 1, a dead network file system) is waited
  * for two seconds more and then reaped by a later run, when it has died.
  */

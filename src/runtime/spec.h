@@ -67,7 +67,7 @@ struct device_spec {
 #define NS_HOST (-2) /* the daemon's own */
 
 struct container_spec {
-	const char *name; /* for error texts */
+	const char *name; /* for ps, until the command is exec'd */
 
 	/* the process */
 	const char *const *argv; /* NULL-terminated, argv[0] is searched in PATH of envp inside the container */

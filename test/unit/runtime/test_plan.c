@@ -199,7 +199,7 @@ static void paths_are_checked(void **state)
 	static const struct {
 		const char *target, *sentence;
 	} cases[] = {
-		{ "data", "container web: mount target 'data' is not absolute" },
+		{ "data", "mount target 'data' is not absolute" },
 		{ "", "mount target '' is not absolute" },
 		{ NULL, "mount target '' is not absolute" },
 		{ "/a/../b", "mount target '/a/../b' contains '..'" },
@@ -307,13 +307,13 @@ static void size_is_limited(void **state)
 	assert_non_null(big);
 	memset(big, 'x', PLAN_MAX_BYTES);
 	spec.argv = argv;
-	expect_error(plan_compile(&spec, &plan, &err), ERR_EXHAUSTED, "start container web");
+	expect_error(plan_compile(&spec, &plan, &err), ERR_EXHAUSTED, "lay out plan");
 	free(big);
 	spec = common_container();
 	for (size_t i = 0; i < PLAN_MAX_OPS; i++)
 		many[i] = "/proc/a";
 	spec.masked_paths = many;
-	expect_error(plan_compile(&spec, &plan, &err), ERR_EXHAUSTED, "start container web");
+	expect_error(plan_compile(&spec, &plan, &err), ERR_EXHAUSTED, "lay out plan");
 }
 
 /* --- the rest of the interface ----------------------------------------------------------------------------------------- */

@@ -225,7 +225,7 @@ static void a_frozen_group_of_version_2(void **state)
 	expect_ok(plan_compile(&spec, &plan, &err));
 	write_state(dir, "cgroup.freeze", "1");
 	expect_error(spawner_run(box_spawner, plan, (int[]){ -1, -1, -1 }, 300, &result, &err), ERR_DEADLINE,
-		     "start container box: enter cgroup: timed out after 300 ms");
+		     "enter cgroup: timed out after 300 ms");
 	assert_true(clock_monotonic_us() - start_us >= 300000);
 	(void)close(spec.rootfs);
 	assert_false(box_has_children());
