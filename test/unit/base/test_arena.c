@@ -74,6 +74,7 @@ static void test_strings(void **state)
 	assert_string_equal(arena_printf(&a, "%s/%d", "x", 5), "x/5");
 	assert_memory_equal(arena_memdup(&a, "a\0b", 3), "a\0b", 3);
 	assert_non_null(arena_memdup(&a, NULL, 0));
+	assert_non_null(arena_new_array(&a, uint64_t, 5));
 }
 
 static void test_long_text(void **state)

@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -12,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -382,6 +385,56 @@ static void test_remove_stops_at_mounts(void **state)
 	assert_int_equal(io_remove_tree(p->fd, "t", &p->err), 0);
 }
 
+static bool set_immutable(const struct place *p, const char *path, bool immutable)
+{
+	_cleanup_fd_ int fd = openat(p->fd, path, O_RDONLY | O_CLOEXEC);
+	int flags;
+
+	if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return false;
+	flags = immutable ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+}
+
+/* What the kernel refuses is named with its whole path. */
+static void test_remove_names_what_stays(void **state)
+{
+	struct place *p = *state;
+	char expected[128];
+	int rc;
+
+	assert_int_equal(mkdirat(p->fd, "t", 0755), 0);
+	assert_int_equal(mkdirat(p->fd, "t/a", 0755), 0);
+	make_file(p, "t/a/kept", "");
+	if (!set_immutable(p, "t/a/kept", true)) {
+		print_message("SKIP: no immutable files here: %s\n", strerror(errno));
+		skip();
+	}
+	rc = io_remove_tree(p->fd, "t", &p->err);
+	assert_true(set_immutable(p, "t/a/kept", false));
+	assert_int_equal(rc, -1);
+	(void)snprintf(expected, sizeof(expected), "remove %s/t/a/kept: Operation not permitted", p->path);
+	assert_string_equal(p->err.text, expected);
+}
+
+static void test_remove_without_descriptors(void **state)
+{
+	struct place *p = *state;
+	struct rlimit all, few;
+	int rc;
+
+	assert_int_equal(mkdirat(p->fd, "t", 0755), 0);
+	assert_int_equal(mkdirat(p->fd, "t/a", 0755), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	few = (struct rlimit){ .rlim_cur = (rlim_t)p->fd + 2, .rlim_max = all.rlim_max }; /* the parent's, and none for the tree */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	rc = io_remove_tree(p->fd, "t", &p->err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	assert_int_equal(rc, -1);
+	assert_int_equal(p->err.code, ERR_EXHAUSTED);
+	assert_int_equal(io_remove_tree(p->fd, "t", &p->err), 0);
+}
+
 static atomic_bool stop_making;
 
 static void *keep_making(void *arg)
@@ -473,6 +526,8 @@ int main(void)
 		IN_PLACE(test_remove_single_entries),
 		IN_PLACE(test_remove_deep_tree),
 		IN_PLACE(test_remove_stops_at_mounts),
+		IN_PLACE(test_remove_names_what_stays),
+		IN_PLACE(test_remove_without_descriptors),
 		IN_PLACE(test_remove_while_entries_appear),
 		IN_PLACE(test_two_removals_of_one_tree),
 	};

@@ -341,6 +341,28 @@ static void test_stuck_threads_are_replaced(void **state)
 	assert_int_equal(stats_now().stuck, 0);
 }
 
+/* A lane that waits for a thread gets one as soon as another counts as stuck. */
+static void test_waiting_lane_gets_a_replacement(void **state)
+{
+	struct work hung[MAX_THREADS] = { 0 };
+	struct work waiting = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(hung); i++) {
+		hung[i].gate = &gate;
+		submit(lanes[i], &hung[i], i == 0 ? SHORT_MS * 4 : LONG_MS);
+		await_begun(&hung[i]);
+	}
+	submit(lanes[5], &waiting, LONG_MS);
+	assert_ended(&waiting, 0);
+	assert_true(hung[0].done);
+	assert_int_equal(stats_now().stuck, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(hung); i++)
+		(void)sem_post(&gate);
+	for (size_t i = 0; i < ARRAY_SIZE(hung); i++)
+		assert_ended(&hung[i], i == 0 ? -1 : 0);
+}
+
 static void test_past_both_limits_jobs_wait(void **state)
 {
 	struct work hung[MAX_THREADS + MAX_STUCK] = { 0 };
@@ -622,6 +644,7 @@ int main(void)
 		IN_POOL(test_deadline_of_a_queued_job),
 		IN_POOL(test_must_run_begins_late),
 		IN_POOL(test_stuck_threads_are_replaced),
+		IN_POOL(test_waiting_lane_gets_a_replacement),
 		IN_POOL(test_past_both_limits_jobs_wait),
 		IN_POOL(test_cancel),
 		IN_POOL(test_cancel_of_the_only_job),

@@ -1,4 +1,5 @@
 /* Every allocation and every start of a thread in loop fails once: each is an error, nothing is left, and what follows works. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -30,6 +32,49 @@ static void test_loop_init(void **state)
 		else
 			loop_release(&loop);
 	}
+}
+
+static rlim_t open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	rlim_t n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	(void)closedir(dir);
+	return n - 3; /* ".", ".." and the directory itself */
+}
+
+/* One descriptor more each time, until there are enough. */
+static void test_loop_init_without_descriptors(void **state)
+{
+	struct loop loop;
+	struct error err = ERROR_INIT;
+	struct rlimit limit, all;
+	rlim_t used = open_descriptors();
+	int failures = 0, rc = -1;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	for (rlim_t more = 0; rc < 0 && more < 40; more++) {
+		limit = (struct rlimit){ .rlim_cur = used + more, .rlim_max = all.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		rc = loop_init(&loop, NULL, NULL, &err);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+		if (rc < 0) {
+			failures++;
+			assert_int_equal(err.code, ERR_EXHAUSTED);
+			/* uv_loop_init() of libuv 1.44 forgets its own epoll descriptor when it fails after opening it. */
+			if (!strncmp(err.text, "make event loop", 15))
+				used = open_descriptors();
+			assert_int_equal(open_descriptors(), used);
+		}
+	}
+	assert_int_equal(rc, 0);
+	assert_true(failures >= 4);
+	loop_release(&loop);
+	assert_int_equal(open_descriptors(), used);
 }
 
 static void test_lane_open(void **state)
@@ -169,6 +214,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loop_init),
+		cmocka_unit_test(test_loop_init_without_descriptors),
 		cmocka_unit_test(test_lane_open),
 		cmocka_unit_test(test_task),
 	};

@@ -173,6 +173,15 @@ static const struct step patient_steps[N_STEPS] = {
 static const struct machine hurried = MACHINE("letters", hurried_steps);
 static const struct machine patient = MACHINE("letters", patient_steps);
 
+/* The middle steps leave nothing behind. */
+static const struct step mixed_steps[N_STEPS] = {
+	{ "a", run_a, undo_a, PATIENT_MS },
+	{ "b", run_b, NULL, PATIENT_MS },
+	{ "c", run_c, NULL, PATIENT_MS },
+	{ "d", run_d, undo_d, PATIENT_MS },
+};
+static const struct machine mixed = MACHINE("letters", mixed_steps);
+
 static void on_done(struct task *task, int result, const struct error *err)
 {
 	struct op *op = (struct op *)task;
@@ -330,6 +339,23 @@ static void test_failing_undo_does_not_stop_the_rest(void **state)
 	assert_int_equal(op->result, -1);
 	assert_string_equal(op->err.text, "d: no"); /* the first failure, not the undo's */
 	assert_string_equal(op->trace, "+a+b+c+d-d-c-b-a");
+	free(op);
+}
+
+static void test_steps_without_undo_are_passed_over(void **state)
+{
+	enum behaviour run[N_STEPS] = { AT_ONCE, AT_ONCE, AT_ONCE, FAILS };
+	struct op *op = start_machine(&mixed, run, NULL);
+
+	(void)state;
+	end(op);
+	assert_string_equal(op->trace, "+a+b+c+d-d-a");
+	assert_int_equal(op->task.timeline.n_entries, 6);
+	free(op);
+	run[1] = FAILS;
+	op = start_machine(&mixed, run, NULL);
+	end(op);
+	assert_string_equal(op->trace, "+a+b-a");
 	free(op);
 }
 
@@ -639,6 +665,7 @@ int main(void)
 		cmocka_unit_test(test_failure_at_each_step),
 		cmocka_unit_test(test_failure_without_reason),
 		cmocka_unit_test(test_failing_undo_does_not_stop_the_rest),
+		cmocka_unit_test(test_steps_without_undo_are_passed_over),
 		cmocka_unit_test(test_cancel_after_each_turn),
 		cmocka_unit_test(test_cancel_names_the_step),
 		cmocka_unit_test(test_cancel_by_the_step_itself),
