@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "cri/decode.h"
 #include "cri/session_state.h"
+#include "cri/typed_error.h"
 
 /* Operations that a client may leave behind by resetting its streams, per stream that it may have open (arbitrary). */
 #define CALLS_PER_STREAM 4
@@ -87,8 +88,11 @@ static void reply(struct call *call, const ProtobufCMessage *message)
 
 static void fail(struct call *call, const struct error *err)
 {
+	struct error typed = *err;
+
 	assert(err->code != ERR_NONE);
-	answer(rpc_of(call), err->code, err->text);
+	typed_error_to_front(&typed);
+	answer(rpc_of(call), typed.code, typed.text);
 }
 
 static void finish(struct call *call)

@@ -3,7 +3,7 @@ import grpc
 import pytest
 
 from harness.cri import container_config, cri, pod_config
-from harness.inventory import settle, take
+from harness.inventory import baseline, settle
 from harness.pods import pod
 
 INVALID, UNIMPLEMENTED, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND
@@ -81,7 +81,7 @@ def client(daemon):
 
 @pytest.mark.parametrize("path,value,code", POD, ids=ids(POD))
 def test_pod_field(client, daemon, path, value, code):
-    before = take(daemon)
+    before = baseline(daemon)
     config = pod_config("bad")
     change(config, path, value)
     with pytest.raises(grpc.RpcError) as caught:
@@ -100,7 +100,7 @@ def open_pod(daemon):
 @pytest.mark.parametrize("path,value,code", CONTAINER, ids=ids(CONTAINER))
 def test_container_field(client, daemon, open_pod, image, path, value, code):
     pod_id, pod_settings = open_pod
-    before = take(daemon)
+    before = baseline(daemon)
     config = container_config(image, ["true"], log_path="")
     change(config, path, value)
     with pytest.raises(grpc.RpcError) as caught:

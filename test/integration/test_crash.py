@@ -2,14 +2,14 @@
 import time
 
 from harness.cri import cri
-from harness.inventory import settle, take
+from harness.inventory import baseline, settle, take
 from harness.pods import log_lines, start, wait_exit
 from harness.cri import pod_config
 
 
 def test_a_killed_daemon_finds_its_pods_again(daemon, image, logs):
     client = daemon.client()
-    before = take(daemon)
+    before = baseline(daemon)
     pods = {}
     for name in ("one", "two"):
         config = pod_config(name, logs / name, pid=cri.POD if name == "two" else cri.CONTAINER)
@@ -48,7 +48,7 @@ def test_a_killed_daemon_finds_its_pods_again(daemon, image, logs):
 
 def test_half_made_pods_are_undone(daemon, image, logs):
     """Killed at random instants of a start: the next daemon leaves neither a record nor anything in the kernel."""
-    before = take(daemon)
+    before = baseline(daemon)
     for delay_ms in (0, 1, 2, 3, 5, 8, 13, 21, 34):
         client = daemon.client()
         futures = []

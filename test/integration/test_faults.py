@@ -3,7 +3,7 @@ import grpc
 import pytest
 
 from harness.cri import container_config, cri, pod_config
-from harness.inventory import settle, take
+from harness.inventory import baseline, settle
 from harness.pods import log_lines
 
 POD_MACHINES, CONTAINER_MACHINES = ("run_pod",), ("create_container", "start_container", "plan")
@@ -28,7 +28,7 @@ def armed(daemon):
 
 def test_each_step_of_a_pod_start(armed, logs):
     client = armed.client()
-    before = take(armed)
+    before = baseline(armed)
     table = steps(armed, POD_MACHINES)
     failed = []
     for machine, step in table:
@@ -52,7 +52,7 @@ def test_each_step_of_a_container_start(armed, image, logs):
     client = armed.client()
     config = pod_config("host-of-faults", logs)
     pod_id = client.RunPodSandbox(config=config).pod_sandbox_id
-    before = take(armed)
+    before = baseline(armed)
     table = steps(armed, CONTAINER_MACHINES)
     reached = set()
     for attempt, (machine, step) in enumerate(table):

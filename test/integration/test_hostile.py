@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from harness.cri import cri, pod_config
-from harness.inventory import rss_kib, settle, take
+from harness.inventory import baseline, rss_kib, settle
 from harness.pods import pod
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -54,7 +54,7 @@ def test_garbage(release_daemon):
 
 
 def test_half_messages_and_sudden_deaths(daemon, logs):
-    before = take(daemon)
+    before = baseline(daemon)
     config = pod_config("orphan", logs)
     for _ in range(30):
         client = daemon.client()
@@ -107,7 +107,7 @@ def test_message_over_the_limit(daemon):
 
 def test_deadline_is_kept_and_undone(daemon, logs):
     """A start that cannot end within the caller's time is answered in that time, or not answered; nothing of it stays."""
-    before = take(daemon)
+    before = baseline(daemon)
     client = daemon.client()
     for timeout in (0.001, 0.002, 0.004):
         try:

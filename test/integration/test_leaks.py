@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from harness.inventory import rss_kib, settle, take
+from harness.inventory import baseline, rss_kib, settle
 from harness.pods import log_lines, pod, start
 
 PODS, WIDE = 200, 10
@@ -48,7 +48,7 @@ def test_two_hundred_pods_leave_nothing(request, kind, image, logs):
     daemon = request.getfixturevalue(kind)
     # The first round fills caches that stay: the bridge, the nft table, the seccomp filter, the allocator's arenas.
     churn(daemon, 0, 2 * WIDE, image, logs)
-    before, memory = take(daemon), rss_kib(daemon.process.pid)
+    before, memory = baseline(daemon), rss_kib(daemon.process.pid)
     churn(daemon, 1000, PODS, image, logs)
     settle(daemon, before, timeout=30)
     if kind == "release_daemon":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.cri import ROOT
-from harness.inventory import settle, take
+from harness.inventory import baseline, settle
 from harness.registry import PASSWORD, USER
 
 NOT_FOUND = 5
@@ -15,7 +15,7 @@ NOT_FOUND = 5
 @pytest.mark.parametrize("version", ["v1", "v1alpha2"])
 @pytest.mark.parametrize("kind", ["http tag", "https digest"])
 def test_whole_path(pulling_daemon, registries, logs, version, kind):
-    before = take(pulling_daemon)
+    before = baseline(pulling_daemon)
     scheme, by = kind.split()
     registry = registries[scheme]
     name = "library/busybox" if scheme == "http" else "private/busybox"

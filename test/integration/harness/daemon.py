@@ -117,6 +117,6 @@ class Daemon:
                 except OSError:
                     pass
         subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
-        subprocess.run(["nft", "delete", "table", "inet", "monopod"], check=False, capture_output=True)
+        subprocess.run(["nft", "delete", "table", "ip", f"monopod-{self.bridge}"], check=False, capture_output=True)
         shutil.rmtree(self.folder / "state", ignore_errors=True)
         shutil.rmtree(self.folder / "root", ignore_errors=True)

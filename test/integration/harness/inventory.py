@@ -70,6 +70,14 @@ def take(daemon):
     }
 
 
+def baseline(daemon, timeout=15):
+    """take(), once the links of the namespaces that ended last are gone: one is left for each address in use."""
+    deadline = time.monotonic() + timeout
+    while (now := take(daemon))["links"] != len(now["addresses"]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return now
+
+
 def rss_kib(pid):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
