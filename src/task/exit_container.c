@@ -105,7 +105,7 @@ static enum verdict ask_oom(struct task *task, struct error *err)
 {
 	struct exit_op *op = exit_op_of(task);
 
-	if (!op->container->cgroup || op->container->exit_status.code == 0)
+	if (!op->container->cgroup)
 		return STEP_DONE;
 	return task_run_in_lane(task, op->container->lane, ask_oom_work, err);
 }
@@ -156,6 +156,8 @@ static void settle(struct operation *base, int result, const struct error *err)
 
 	if (result < 0)
 		log_warn("task", "container %.12s: its end: %s", container->id, err->text);
+	if (container->log)
+		container_drop_log(container, steal_ptr(&container->log));
 	if (container->state == CONTAINER_STATE_EXITING)
 		exit_container_now(container, op->oom_killed);
 }
