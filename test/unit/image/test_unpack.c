@@ -401,9 +401,9 @@ static int probe_unpacker_files(int fd)
 	struct error err;
 
 	EXPECT(1, confine_unpacker(fd, 4096, &err) == 0);
-	EXPECT(2, openat(AT_FDCWD, "/etc/passwd", O_RDONLY) < 0 && errno == ENOENT);
-	EXPECT(3, openat(AT_FDCWD, "/proc/self/status", O_RDONLY) < 0 && errno == ENOENT);
-	EXPECT(4, openat(fd, "../../etc/passwd", O_RDONLY) < 0 && errno == ENOENT);
+	EXPECT(2, openat(AT_FDCWD, "/proc/self/status", O_RDONLY) < 0 && errno == ENOENT);
+	EXPECT(3, openat(AT_FDCWD, "/tmp", O_RDONLY) < 0 && errno == ENOENT);
+	EXPECT(4, openat(fd, "../../proc/self/status", O_RDONLY) < 0 && errno == ENOENT);
 	EXPECT(5, mknodat(fd, "disk", S_IFBLK | 0600, makedev(254, 0)) == 0);
 	EXPECT(6, openat(fd, "disk", O_RDONLY) < 0 && errno == EACCES); /* dead on this mount */
 	EXPECT(7, mknodat(fd, "null", S_IFCHR | 0600, makedev(1, 3)) == 0);
@@ -430,7 +430,7 @@ static int probe_unpacker_rights(int fd)
 	file = openat(fd, "new", O_WRONLY | O_CREAT, 0600);
 	EXPECT(4, file >= 0);
 	EXPECT(5, fchown(file, 12345, 12345) == 0);
-	EXPECT(6, fsetxattr(file, "user.x", "y", 1, 0) == 0);
+	EXPECT(6, fsetxattr(file, "user.x", "y", 1, 0) == 0 || errno == EOPNOTSUPP); /* a tmpfs before Linux 6.6 has none */
 	EXPECT(7, fsetxattr(file, "trusted.overlay.opaque", "y", 1, 0) < 0 && errno == EPERM); /* no CAP_SYS_ADMIN */
 	EXPECT(8, pwrite(file, "x", 1, 4096) < 0 && errno == EFBIG);
 	EXPECT(9, socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == ENOSYS);
@@ -476,7 +476,7 @@ static void the_cage_holds(void **state)
 	assert_int_equal(in_child(probe_unpacker_rights, p->fd), 0);
 	assert_int_equal(in_child(probe_inflater, p->fd), 0);
 	/* Nothing of it reached this process. */
-	assert_true(fixture_exists("/etc", "passwd"));
+	assert_true(fixture_exists("/proc/self", "status"));
 }
 
 /* The value of a line of /proc/PID/status; "" when the process is gone. */
@@ -539,7 +539,8 @@ static void the_real_children_are_in_it(void **state)
 {
 	struct place *p = *state;
 	const struct unpack_options options = { .dirfd = p->fd, .is_layer = true, .max_bytes = 1 << 20 };
-	int leaked = fcntl(open("/etc/passwd", O_RDONLY | O_CLOEXEC), F_DUPFD, 50); /* not close-on-exec, as a library may do it */
+	int leaked =
+		fcntl(open("/proc/self/status", O_RDONLY | O_CLOEXEC), F_DUPFD, 50); /* not close-on-exec, as a library may do it */
 	struct unpack *unpack;
 	struct error err = ERROR_INIT;
 	char value[64], path[64], link[PATH_MAX], no_new_privs[64];
@@ -567,7 +568,7 @@ static void the_real_children_are_in_it(void **state)
 	(void)snprintf(path, sizeof(path), "/proc/%d/root/", children[1]);
 	fixture_write(p->dir, "seen", "x", 1);
 	assert_true(fixture_exists(path, "seen"));
-	assert_false(fixture_exists(path, "etc"));
+	assert_false(fixture_exists(path, "tmp"));
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", children[1]);
 	n = readlink(path, link, sizeof(link) - 1);
 	assert_true(n > 0);
