@@ -1,0 +1,44 @@
+/* The inside of StartContainer: what its steps gather, and how that becomes a plan (start_compile.c). */
+#ifndef MONOPOD_TASK_START_CONTAINER_H
+#define MONOPOD_TASK_START_CONTAINER_H
+
+#include "base/arena.h"
+#include "runtime/spawner.h"
+#include "task/container.h"
+#include "task/container_spec.h"
+#include "task/operation.h"
+#include "task/stdio.h"
+
+struct cgroup;
+struct plan;
+
+struct start_container {
+	struct operation op; /* first */
+	struct container *container;
+	struct arena scratch; /* what only the start needs */
+	struct arena keep;    /* what the container keeps: user, env, cwd */
+	struct container_user user;
+	char **env;
+	char *cwd;
+	int rootfs;
+	struct mount_list mounts;
+	struct device_list devices;
+	int pid_ns;    /* descriptor, NS_NEW or NS_HOST */
+	int pid_ns_of; /* pidfd whose PID namespace is joined, -1: none */
+	pid_t pid_ns_of_pid;
+	struct stdio stdio;
+	int log_fd;
+	struct cgroup *cgroup;
+	struct plan *plan;
+	struct spawn_result spawned;
+	uint64_t start_ticks;
+	int oom_score_adj;
+};
+
+/* Sets op->plan from what the steps before gathered. May take milliseconds (a seccomp filter that is not cached yet): for a lane. */
+int start_compile(struct start_container *op, struct error *err);
+
+/* Adds what the interpreter measured, from the moment at which the step "spawn" began. */
+void start_add_plan_times(const struct start_container *op, struct timeline *timeline);
+
+#endif
