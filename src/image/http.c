@@ -1,6 +1,8 @@
 #include "image/http.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,13 +126,34 @@ static void keep_value(struct buffer *to, const char *value, size_t len, bool jo
 		buffer_release(to);
 }
 
-/* RFC 9110, 14.4: "bytes FIRST-LAST/LENGTH". */
-static void note_range(struct http *http, const char *value)
+/* The number that follows `prefix`; 0 when there is none. The value has no NUL of its own. */
+static unsigned long long read_number(const char *value, size_t len, const char *prefix)
 {
-	unsigned long long first = strncmp(value, "bytes ", 6) != 0 ? 0 : strtoull(value + 6, NULL, 10);
+	size_t skip = strlen(prefix);
+	char text[24] = "";
+
+	if (len < skip || strncasecmp(value, prefix, skip) != 0)
+		return 0;
+	len -= skip;
+	memcpy(text, value + skip, len < sizeof(text) - 1 ? len : sizeof(text) - 1);
+	return isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : 0;
+}
+
+/* RFC 9110, 14.4: "bytes FIRST-LAST/LENGTH". */
+static void note_range(struct http *http, const char *value, size_t len)
+{
+	unsigned long long first = read_number(value, len, "bytes ");
 
 	if (first <= http->call->offset)
 		http->skip = http->call->offset - first;
+}
+
+/* RFC 9110, 10.2.3; a date instead of seconds counts as nothing. */
+static void note_retry_after(struct http *http, const char *value, size_t len)
+{
+	unsigned long long seconds = read_number(value, len, "");
+
+	http->reply->retry_after_s = seconds < UINT_MAX ? (unsigned)seconds : UINT_MAX;
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
@@ -150,9 +173,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
 	} else if (is_header(line, len, "Content-Type", &value, &n)) {
 		keep_value(&http->reply->content_type, value, n, false);
 	} else if (is_header(line, len, "Content-Range", &value, &n)) {
-		note_range(http, value);
+		note_range(http, value, n);
 	} else if (is_header(line, len, "Retry-After", &value, &n)) {
-		http->reply->retry_after_s = (unsigned)strtoul(value, NULL, 10);
+		note_retry_after(http, value, n);
 	}
 	return len;
 }

@@ -81,13 +81,10 @@ static char *print_record(const struct entry *entry, char *const *tags, char *co
 }
 
 /* A rename that survives a power cut: the new content first, then the name. */
-static int replace_synced(int dirfd, const char *name, const char *text, struct error *err)
+static int write_synced(int dirfd, const char *temporary, const char *name, const char *text, struct error *err)
 {
-	char temporary[RECORD_NAME_SIZE + 4];
-	_cleanup_fd_ int fd = -1;
+	_cleanup_fd_ int fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	(void)snprintf(temporary, sizeof(temporary), "%s.tmp", name);
-	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_sys(err, errno, "create images/%s", temporary);
 	if (io_write_all(fd, text, strlen(text), name, err) < 0)
@@ -95,6 +92,17 @@ static int replace_synced(int dirfd, const char *name, const char *text, struct 
 	if (fsync(fd) < 0 || renameat(dirfd, temporary, dirfd, name) < 0 || fsync(dirfd) < 0)
 		return error_sys(err, errno, "write images/%s", name);
 	return 0;
+}
+
+static int replace_synced(int dirfd, const char *name, const char *text, struct error *err)
+{
+	char temporary[RECORD_NAME_SIZE + 4];
+
+	(void)snprintf(temporary, sizeof(temporary), "%s.tmp", name);
+	if (write_synced(dirfd, temporary, name, text, err) == 0)
+		return 0;
+	(void)unlinkat(dirfd, temporary, 0);
+	return -1;
 }
 
 static void record_name(const char *id, char name[RECORD_NAME_SIZE])

@@ -55,6 +55,7 @@ static int run(struct error *err)
 {
 	struct unpack_order order;
 
+	(void)prctl(PR_SET_NAME, IMAGE_UNPACK_NAME, 0, 0, 0); /* the kernel took "exe", from the path that was executed */
 	/* Orphans would go on writing into a directory that the next daemon is about to empty. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return error_sys(err, errno, "tie the process to its parent");
