@@ -421,8 +421,7 @@ static void a_missing_command_is_named(void **state)
 	struct box_run run;
 
 	spec.argv = absent;
-	expect_error(box_start(&spec, NULL, &run, &err), ERR_NOT_FOUND,
-		     "exec /nonexistent: No such file or directory");
+	expect_error(box_start(&spec, NULL, &run, &err), ERR_NOT_FOUND, "exec /nonexistent: No such file or directory");
 	spec = box_spec(in_place(state, "root"));
 	spec.argv = searched;
 	expect_error(box_start(&spec, NULL, &run, &err), ERR_NOT_FOUND, "exec nonexistent: No such file or directory");
@@ -450,8 +449,7 @@ static void a_failing_operation_names_its_object(void **state)
 
 	spec.mounts = &bad;
 	spec.n_mounts = 1;
-	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL,
-		     "mount tmpfs on /data: Invalid argument");
+	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, "mount tmpfs on /data: Invalid argument");
 	spec = box_spec(in_place(state, "root"));
 	spec.rlimits = &(struct rlimit_spec){ RLIMIT_NOFILE, 200, 100 };
 	spec.n_rlimits = 1;

@@ -185,8 +185,7 @@ static void errors_name_the_command(void **state)
 	struct exec_spec spec = exec_of(&run);
 
 	spec.argv = (const char *const[]){ "nonexistent", NULL };
-	expect_error(start_exec(&spec, NULL, &inside, &err), ERR_NOT_FOUND,
-		     "exec nonexistent: No such file or directory");
+	expect_error(start_exec(&spec, NULL, &inside, &err), ERR_NOT_FOUND, "exec nonexistent: No such file or directory");
 	spec.cwd = "/absent";
 	expect_error(start_exec(&spec, "true", &inside, &err), ERR_NOT_FOUND, "enter working directory /absent: No such file");
 	assert_return_code(kill(run.spawned.pid, SIGKILL), errno);
