@@ -1,5 +1,7 @@
 #include "cri/server.h"
 
+#include <assert.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include <utlist.h>
@@ -16,6 +18,9 @@
 
 /* Connections younger than this are not taken for forgotten ones. */
 #define IDLE_BEFORE_EVICTION_US 1000000
+
+/* After the first of some connections that end; at most one trim (some hundred microseconds) in this time. */
+#define TRIM_AFTER_MS 1000
 
 struct member {
 	struct connection *connection;
@@ -35,31 +40,47 @@ struct server {
 	size_t n_leaving;
 	size_t max_members;
 	uv_timer_t grace;
+	uv_timer_t trim;
+	unsigned n_timers;
 	bool is_closing;
-	bool grace_is_closed;
 	void (*on_closed)(void *arg);
 	void *arg;
 };
 
 static void finish_closing(struct server *server)
 {
-	if (server->is_closing && server->grace_is_closed && server->n_members == 0)
+	if (server->is_closing && server->n_timers == 0 && server->n_members == 0)
 		server->on_closed(server->arg);
 }
 
-static void on_grace_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
 	struct server *server = handle->data;
 
-	server->grace_is_closed = true;
+	server->n_timers--;
 	finish_closing(server);
 }
 
-/* The last connection has gone, or there was none: the timer is what is left. */
-static void end_grace(struct server *server)
+/* The last connection has gone, or there was none: the timers are what is left. */
+static void close_timers(struct server *server)
 {
-	if (!uv_is_closing((uv_handle_t *)&server->grace))
-		uv_close((uv_handle_t *)&server->grace, on_grace_closed);
+	if (uv_is_closing((uv_handle_t *)&server->grace))
+		return;
+	uv_close((uv_handle_t *)&server->grace, on_timer_closed);
+	uv_close((uv_handle_t *)&server->trim, on_timer_closed);
+}
+
+static void on_trim(uv_timer_t *timer)
+{
+	(void)timer;
+	(void)malloc_trim(0);
+}
+
+/* A crowd that has left leaves its memory with malloc, which by itself gives back only what lies at the top of the heap. */
+static void trim_soon(struct server *server)
+{
+	if (!server->is_closing && !uv_is_active((uv_handle_t *)&server->trim))
+		(void)uv_timer_start(&server->trim, on_trim, TRIM_AFTER_MS, 0);
 }
 
 static void on_connection_closed(struct connection *connection, void *arg)
@@ -72,8 +93,9 @@ static void on_connection_closed(struct connection *connection, void *arg)
 	server->n_members--;
 	server->n_leaving -= member->is_leaving;
 	free(member);
+	trim_soon(server);
 	if (server->is_closing && server->n_members == 0)
-		end_grace(server);
+		close_timers(server);
 	finish_closing(server);
 }
 
@@ -180,6 +202,15 @@ static struct server *allocate(struct loop *loop, const struct config *config, s
 	return server;
 }
 
+/* Neither can fail (libuv 1.44). */
+static void init_timers(struct server *server)
+{
+	(void)uv_timer_init(&server->loop->uv, &server->grace);
+	(void)uv_timer_init(&server->loop->uv, &server->trim);
+	server->grace.data = server->trim.data = server;
+	server->n_timers = 2;
+}
+
 int server_open_with(struct loop *loop, const struct config *config, server_find_fn *find, struct node *node,
 		     struct server **ret_server, struct error *err)
 {
@@ -191,6 +222,7 @@ int server_open_with(struct loop *loop, const struct config *config, server_find
 		free(server);
 		return -1;
 	}
+	init_timers(server);
 	*ret_server = server;
 	return 0;
 }
@@ -209,17 +241,16 @@ void server_close(struct server *server, void (*on_closed)(void *arg), void *arg
 {
 	struct member *member;
 
+	assert(!server->is_closing);
 	server->is_closing = true;
 	server->on_closed = on_closed;
 	server->arg = arg;
 	listener_close(server->listener);
-	(void)uv_timer_init(&server->loop->uv, &server->grace);
-	server->grace.data = server;
 	(void)uv_timer_start(&server->grace, on_grace_over, SERVER_GRACE_MS, 0);
 	DL_FOREACH (server->members, member)
 		dismiss(member);
 	if (server->n_members == 0)
-		end_grace(server);
+		close_timers(server);
 }
 
 void server_free(struct server *server)
