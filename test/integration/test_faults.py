@@ -17,11 +17,6 @@ def steps(daemon, wanted):
 
 @pytest.fixture
 def armed(daemon):
-    # The first pod makes what stays: the bridge, the static rules of the nft table.
-    client = daemon.client()
-    warm = client.RunPodSandbox(config=pod_config("warm")).pod_sandbox_id
-    client.StopPodSandbox(pod_sandbox_id=warm)
-    client.RemovePodSandbox(pod_sandbox_id=warm)
     yield daemon
     daemon.disarm()
 
