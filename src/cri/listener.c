@@ -257,7 +257,7 @@ int listener_open(uv_loop_t *loop, const char *path, listener_cb *on_connection,
 		return -1;
 	if (listener_adopt(loop, fd, on_connection, arg, &listener, err) < 0)
 		return -1;
-	fd = -1;
+	(void)steal_fd(&fd); /* the listener's now */
 	if (own_path(listener, path, err) < 0) {
 		listener_close(listener);
 		return -1;
