@@ -101,9 +101,10 @@ struct pull_request {
  * budgets), ERR_UNIMPLEMENTED (schema 1, foreign and encrypted layers, unknown compression), ERR_CANCELLED. */
 int image_pull(struct image_store *store, const struct pull_request *request, struct image **ret_image, struct error *err);
 
-/* Blocks. An OCI archive, OCI layout in a tar, or `docker save` archive read from `fd` (a file or pipe). `name` is the reference to
- * give it when the archive names none; NULL: must name one. */
-int image_import(struct image_store *store, int fd, const char *name, struct image **ret_image, struct error *err);
+/* Blocks. An OCI archive, OCI layout in a tar, or `docker save` archive read from `fd` (a file or pipe, blocking or not). `name` is the
+ * reference to give it when the archive names none; NULL: must name one. ERR_CANCELLED when *cancelled (may be NULL) becomes true. */
+int image_import(struct image_store *store, int fd, const char *name, const atomic_bool *cancelled, struct image **ret_image,
+		 struct error *err);
 
 /* Blocks. By one tag removes all tags of that image; an absent one is success. Layers that nothing else refers to and no container
  * holds (image_ref) go too, now or when the last reference goes. */

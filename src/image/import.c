@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +26,14 @@
 
 #define READ_STEP ((size_t)128 * 1024)
 
+/* How often a silent pipe is left to see whether the import was cancelled. */
+#define POLL_MS 200
+
 struct archive_source {
 	struct blob_source source;
 	int rootfd;         /* the unpacked archive */
 	char **layer_paths; /* docker: by index; NULL: blobs by digest */
+	const atomic_bool *cancelled;
 };
 
 /* Links inside the archive are fine (docker save has them for layers that repeat); nothing leads out of it. */
@@ -89,6 +94,18 @@ static int get_part(struct blob_source *source, enum blob_kind kind, const struc
 	return read_part(source_of(source)->rootfd, path, b, err);
 }
 
+/* A pipe may stay silent: a read that would wait is EAGAIN after POLL_MS, so that the caller can look whether it was cancelled. */
+static ssize_t read_patiently(int fd, char *chunk)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (poll(&p, 1, POLL_MS) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return read(fd, chunk, READ_STEP);
+}
+
 static int stream_fd(int fd, const atomic_bool *stop, blob_sink sink, void *sink_arg, struct error *err)
 {
 	_cleanup_free_
@@ -97,10 +114,10 @@ static int stream_fd(int fd, const atomic_bool *stop, blob_sink sink, void *sink
 
 	if (!chunk)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	while ((n = read(fd, chunk, READ_STEP)) != 0) {
+	while ((n = read_patiently(fd, chunk)) != 0) {
 		if (stop && atomic_load(stop))
 			return error_set(err, ERR_CANCELLED, "cancelled");
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			return error_sys(err, errno, "read archive");
@@ -161,6 +178,7 @@ static int install_entry(struct image_store *store, struct archive_source *sourc
 
 	if (install_init(&in, store, &source->source, err) < 0)
 		return -1;
+	in.cancelled = source->cancelled;
 	if (install_resolve(&in, target, err) < 0 || add_name(&in, name, err) < 0 || install_layers(&in, err) < 0)
 		return -1;
 	return install_commit(&in, ret_image, err);
@@ -287,6 +305,7 @@ static int install_saved(struct image_store *store, struct archive_source *sourc
 
 	if (json_strings(item, "Layers", &paths, err) < 0 || install_init(&in, store, &source->source, err) < 0)
 		return -1;
+	in.cancelled = source->cancelled;
 	source->layer_paths = paths;
 	if (measure_layers(&in, source, err) < 0 || read_saved_config(&in, source, json_string(item, "Config"), err) < 0)
 		return -1;
@@ -331,25 +350,35 @@ static int write_to_unpack(void *arg, const void *data, size_t len, struct error
 	return unpack_write(arg, data, len, err);
 }
 
-static int unpack_archive(struct image_store *store, int fd, int dirfd, struct error *err)
+static int unpack_archive(struct image_store *store, int fd, int dirfd, const atomic_bool *cancelled, struct error *err)
 {
-	const struct unpack_options options = { .dirfd = dirfd, .is_layer = false, .max_bytes = (uint64_t)store->max_layer_bytes };
+	const struct unpack_options options = {
+		.dirfd = dirfd,
+		.is_layer = false,
+		.max_bytes = (uint64_t)store->max_layer_bytes,
+		.cancelled = cancelled,
+	};
 	struct unpack_result result;
 	struct unpack *unpack;
 	int done;
 
 	if (unpack_begin(&options, &unpack, err) < 0)
 		return -1;
-	done = stream_fd(fd, NULL, write_to_unpack, unpack, err);
+	done = stream_fd(fd, cancelled, write_to_unpack, unpack, err);
 	if (done == 0)
 		done = unpack_finish(unpack, &result, err);
 	unpack_free(unpack);
 	return done;
 }
 
-static int import_unpacked(struct image_store *store, int dirfd, const char *name, struct image **ret_image, struct error *err)
+static int import_unpacked(struct image_store *store, int dirfd, const char *name, const atomic_bool *cancelled,
+			   struct image **ret_image, struct error *err)
 {
-	struct archive_source source = { .source = { .get = get_part, .fetch = fetch_part }, .rootfd = dirfd };
+	struct archive_source source = {
+		.source = { .get = get_part, .fetch = fetch_part },
+		.rootfd = dirfd,
+		.cancelled = cancelled,
+	};
 
 	if (faccessat(dirfd, "index.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return import_layout(store, &source, name, ret_image, err);
@@ -358,7 +387,8 @@ static int import_unpacked(struct image_store *store, int dirfd, const char *nam
 	return error_set(err, ERR_INVALID, "neither an OCI layout (index.json) nor a docker archive (manifest.json)");
 }
 
-int image_import(struct image_store *store, int fd, const char *name, struct image **ret_image, struct error *err)
+int image_import(struct image_store *store, int fd, const char *name, const atomic_bool *cancelled, struct image **ret_image,
+		 struct error *err)
 {
 	char ingest[INGEST_NAME_SIZE];
 	struct reference ref;
@@ -368,8 +398,8 @@ int image_import(struct image_store *store, int fd, const char *name, struct ima
 	/* Before gigabytes are read for nothing. */
 	if (name && reference_parse(name, &ref, err) < 0)
 		return error_prefix(err, "import image");
-	if (ingest_make(store, ingest, &dirfd, err) == 0 && unpack_archive(store, fd, dirfd, err) == 0)
-		result = import_unpacked(store, dirfd, name, ret_image, err);
+	if (ingest_make(store, ingest, &dirfd, err) == 0 && unpack_archive(store, fd, dirfd, cancelled, err) == 0)
+		result = import_unpacked(store, dirfd, name, cancelled, ret_image, err);
 	close_fd(&dirfd);
 	ingest_drop(store, ingest);
 	return result < 0 ? error_prefix(err, "import image") : 0;

@@ -312,6 +312,14 @@ int container_save_as(struct container *container, enum container_state state, s
 	return 0;
 }
 
+void container_save_if_possible(struct container *container)
+{
+	struct error err = ERROR_INIT;
+
+	if (container_save(container, &err) < 0)
+		log_warn("task", "container %.12s: its record is behind: %s", container->id, err.text);
+}
+
 static int take_started(struct container *container, const Store__Container *record, struct error *err)
 {
 	struct arena *arena = &container->start_arena;

@@ -129,6 +129,9 @@ char *container_name_key(const struct sandbox *sandbox, const Cri__ContainerConf
 /* Writes the record; the second as if the container were in that state already. */
 int container_save(struct container *container, struct error *err);
 int container_save_as(struct container *container, enum container_state state, struct error *err);
+
+/* See sandbox_save_if_possible(). */
+void container_save_if_possible(struct container *container);
 struct container *container_from_record(struct sandbox *sandbox, const Store__Container *record, struct error *err);
 
 /* Sets the outcome and publishes EXITED: record, waiters. `reason` and `message` are copied; message may be NULL. */

@@ -28,8 +28,15 @@
 #include "task/node_impl.h"
 #include "task/operation.h"
 
-/* The contract's limit on each stream. */
+/* The contract's limit on each stream (16 MiB). What is over it is read and dropped. */
 #define CAPTURE_MAX ((size_t)16 << 20)
+
+/* Both streams share one reply, which clients take up to 16 MiB by default and the server up to max_message_bytes: this much of it
+ * is for the reply's own bytes. */
+#define REPLY_ROOM 64
+
+/* All captures of the node together: sixty probes that print without end must not take the daemon's memory (arbitrary). */
+#define CAPTURES_MAX ((size_t)128 << 20)
 
 #define READ_BYTES ((size_t)16 * 1024)
 #define READS_PER_WAKEUP 4
@@ -90,13 +97,31 @@ static struct exec_sync *exec_sync_of(struct task *task)
 
 static void resume_when_drained(struct exec_sync *op);
 
-/* Bytes over the limit are dropped, which is what the limit is for. */
+/* How many of `len` more bytes are within every limit. */
+static size_t admit_bytes(const struct capture *capture, size_t len)
+{
+	const struct exec_sync *op = capture->op;
+	const struct node *node = op->op.node;
+	size_t reply_max = (size_t)node->config->max_message_bytes - REPLY_ROOM;
+	const size_t rooms[] = {
+		CAPTURE_MAX - capture->bytes.len,
+		reply_max - op->out.bytes.len - op->err.bytes.len,
+		CAPTURES_MAX - node->captured_bytes,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++)
+		len = len < rooms[i] ? len : rooms[i];
+	return len;
+}
+
+/* Bytes over the limits are dropped, which is what limits are for: the command's exit code is the answer. */
 static void keep(struct capture *capture, const char *data, size_t len)
 {
-	size_t room = CAPTURE_MAX - capture->bytes.len;
 	struct error ignored = ERROR_INIT;
 
-	(void)buffer_append(&capture->bytes, data, len < room ? len : room, &ignored);
+	len = admit_bytes(capture, len);
+	if (buffer_append(&capture->bytes, data, len, &ignored) == 0)
+		capture->op->op.node->captured_bytes += len;
 }
 
 /* True while there may be more at once. */
@@ -361,6 +386,7 @@ static void release_capture(struct capture *capture)
 {
 	close_fd(&capture->read_end);
 	close_fd(&capture->write_end);
+	capture->op->op.node->captured_bytes -= capture->bytes.len;
 	buffer_release(&capture->bytes);
 }
 

@@ -44,6 +44,7 @@ struct node {
 	struct name_index sandbox_names, container_names;
 
 	struct turn_queue pulls[MAX_PULLS];
+	size_t captured_bytes; /* output of commands that wait for their end, all together (exec_sync.c) */
 	int own_oom_score_adj;
 	bool may_lower_oom_score; /* CAP_SYS_RESOURCE */
 	bool warned_oom_score;

@@ -90,11 +90,12 @@ static int read_archive_work(struct task *task, struct error *err)
 {
 	struct pull_image *op = pull_image_of(task);
 	const char *name = *op->import->name ? op->import->name : NULL;
-	_cleanup_fd_ int fd = open(op->import->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* O_NONBLOCK: a fifo without a writer would hold the lane for ever */
+	_cleanup_fd_ int fd = open(op->import->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)
 		return error_sys(err, errno, "open %s", op->import->path);
-	return image_import(op->op.node->images, fd, name, &op->image, err);
+	return image_import(op->op.node->images, fd, name, &op->cancelled, &op->image, err);
 }
 
 static enum verdict read_archive(struct task *task, struct error *err)
@@ -151,6 +152,7 @@ static const struct operation_kind pull_kind = {
 static const struct operation_kind import_kind = {
 	.machine = &import_image_machine,
 	.size = sizeof(struct pull_image),
+	.interrupt = interrupt,
 	.reply = reply_imported,
 	.release = release,
 };

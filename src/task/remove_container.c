@@ -79,8 +79,10 @@ static enum verdict mark(struct task *task, struct error *err)
 {
 	struct container *container = remove_container_of(task)->container;
 
+	(void)err;
 	container_set_state(container, CONTAINER_STATE_REMOVING);
-	return container_save(container, err) < 0 ? STEP_FAILED : STEP_DONE;
+	container_save_if_possible(container);
+	return STEP_DONE;
 }
 
 /* ---- cgroup ---- */

@@ -87,8 +87,10 @@ static enum verdict mark(struct task *task, struct error *err)
 {
 	struct sandbox *sandbox = remove_pod_of(task)->sandbox;
 
+	(void)err;
 	sandbox_set_state(sandbox, SANDBOX_REMOVING);
-	return sandbox_save(sandbox, err) < 0 ? STEP_FAILED : STEP_DONE;
+	sandbox_save_if_possible(sandbox, sandbox->state);
+	return STEP_DONE;
 }
 
 /* ---- directory: the stop took it; this is for what a former daemon left ---- */

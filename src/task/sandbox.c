@@ -251,6 +251,14 @@ int sandbox_save_as(struct sandbox *sandbox, enum sandbox_state state, struct er
 	return 0;
 }
 
+void sandbox_save_if_possible(struct sandbox *sandbox, enum sandbox_state state)
+{
+	struct error err = ERROR_INIT;
+
+	if (sandbox_save_as(sandbox, state, &err) < 0)
+		log_warn("task", "sandbox %.12s: its record is behind: %s", sandbox->id, err.text);
+}
+
 static void take_network(struct sandbox *sandbox, const Store__Sandbox *record)
 {
 	struct net_result *net = &sandbox->net;

@@ -109,6 +109,10 @@ Cri__PodSandboxState sandbox_public_state(const struct sandbox *sandbox);
 int sandbox_save(struct sandbox *sandbox, struct error *err);
 int sandbox_save_as(struct sandbox *sandbox, enum sandbox_state state, struct error *err);
 
+/* For the way down, where a full disk must stop nothing: removal is what empties it. A daemon that starts before the next write finds
+ * the state before, and stops or removes again. */
+void sandbox_save_if_possible(struct sandbox *sandbox, enum sandbox_state state);
+
 /* An object from its record; state and namespaces are as recorded. */
 struct sandbox *sandbox_from_record(struct node *node, const Store__Sandbox *record, struct error *err);
 

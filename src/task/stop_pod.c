@@ -66,7 +66,9 @@ static enum verdict mark(struct task *task, struct error *err)
 
 	if (sandbox->state != SANDBOX_STOPPING)
 		sandbox_set_state(sandbox, SANDBOX_STOPPING);
-	return sandbox_save(sandbox, err) < 0 ? STEP_FAILED : STEP_DONE;
+	(void)err;
+	sandbox_save_if_possible(sandbox, sandbox->state);
+	return STEP_DONE;
 }
 
 /* ---- containers ---- */
@@ -163,12 +165,11 @@ static enum verdict publish(struct task *task, struct error *err)
 {
 	struct sandbox *sandbox = stop_pod_of(task)->sandbox;
 
+	(void)err;
 	sandbox->released = true;
 	sandbox->net.n_addresses = 0;
-	if (sandbox_save_as(sandbox, SANDBOX_NOTREADY, err) == 0)
-		return STEP_DONE;
-	sandbox->released = false;
-	return STEP_FAILED;
+	sandbox_save_if_possible(sandbox, SANDBOX_NOTREADY);
+	return STEP_DONE;
 }
 
 /* ---- the operation ---- */

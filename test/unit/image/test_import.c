@@ -58,7 +58,7 @@ static int import(struct place *p, const char *archive, const char *name, struct
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	assert_true(fd >= 0);
-	return image_import(p->store, fd, name, ret, err);
+	return image_import(p->store, fd, name, NULL, ret, err);
 }
 
 static struct image *assert_imports(struct place *p, const char *archive, const char *name)
@@ -161,7 +161,7 @@ static void a_pipe_will_do(void **state)
 		_exit(127);
 	}
 	(void)close(ends[1]);
-	assert_ok(image_import(p->store, ends[0], "piped", &image, &err), &err);
+	assert_ok(image_import(p->store, ends[0], "piped", NULL, &image, &err), &err);
 	(void)close(ends[0]);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_umoci_image(image);

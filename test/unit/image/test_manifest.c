@@ -53,7 +53,7 @@ static void images(void **state)
 	}
 }
 
-static void refused(void **state)
+static void refused_cve_2024_3727(void **state)
 {
 	static const struct {
 		const char *text, *content_type;
@@ -124,7 +124,7 @@ static char *repeat(const char *head, const char *item, size_t n, const char *ta
 	return text;
 }
 
-static void counts_are_limited(void **state)
+static void counts_are_limited_cve_2023_25153(void **state)
 {
 	static const char *const layer = LAYER(OCI "layer.v1.tar");
 	static const struct {
@@ -214,7 +214,7 @@ static void a_single_entry_needs_no_platform(void **state)
 
 /* ---- configuration ---- */
 
-static void config_is_read(void **state)
+static void config_is_read_and_labels_are_inert_cve_2026_53488(void **state)
 {
 	static const char text[] =
 		"{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Env\":[\"A=1\",\"B=\\u00e9\"],\"Entrypoint\":[\"/e\"],"
@@ -289,10 +289,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(images),
-		cmocka_unit_test(refused),
+		cmocka_unit_test(refused_cve_2024_3727),
 		cmocka_unit_test(platforms),
-		cmocka_unit_test(counts_are_limited),
-		cmocka_unit_test(config_is_read),
+		cmocka_unit_test(counts_are_limited_cve_2023_25153),
+		cmocka_unit_test(config_is_read_and_labels_are_inert_cve_2026_53488),
 		cmocka_unit_test(a_single_entry_needs_no_platform),
 		cmocka_unit_test(config_is_refused),
 		cmocka_unit_test(config_may_lack_everything),

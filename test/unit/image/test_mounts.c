@@ -66,7 +66,7 @@ static int import_layers(struct place *p, const struct fixture_layer *layers, si
 	fixture_pack(p->layout, archive);
 	fd = open(archive, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	result = image_import(p->store, fd, "app:1", ret, err);
+	result = image_import(p->store, fd, "app:1", NULL, ret, err);
 	(void)close(fd);
 	return result;
 }

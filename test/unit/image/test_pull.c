@@ -373,7 +373,7 @@ static void tokens_are_renewed(void **state)
 }
 
 /* The password stays where it belongs. */
-static void redirects_take_no_credentials_along(void **state)
+static void redirects_take_no_credentials_along_cve_2020_15157(void **state)
 {
 	struct place *p = *state;
 
@@ -551,6 +551,64 @@ static void progress_is_told(void **state)
 	image_unref(image);
 	assert_true(progress.calls >= 2);
 	assert_int_equal(progress.done, progress.total);
+}
+
+static void open_insecure(struct place *p, const char *registries)
+{
+	const struct image_store_config config = {
+		.root = p->root,
+		.certs_dir = p->certs,
+		.insecure_registries = registries,
+		.max_layer_bytes = FIXTURE_MAX_LAYER,
+		.progress_timeout_ms = 5000,
+	};
+	struct error err = ERROR_INIT;
+
+	image_store_close(p->store);
+	assert_ok(image_store_open(&config, &p->store, &err), &err);
+}
+
+/* Who has certificates for a registry means https, also on loopback; who lists it as insecure means http. */
+static void plain_http_has_to_be_allowed(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_
+	char *certs = NULL;
+	_cleanup_free_
+	char *list = NULL;
+	struct image *image;
+	struct error err = ERROR_INIT;
+
+	need_root();
+	assert_true(asprintf(&certs, "%s/127.0.0.1:%u", p->certs, p->port) > 0);
+	assert_true(asprintf(&list, "other.example, 127.0.0.1:%u", p->port) > 0);
+	assert_int_equal(mkdir(certs, 0700), 0);
+	assert_failed(pull_as(p, "fine/app:1", NULL, &image, &err), &err, ERR_UNAVAILABLE, "registry 127.0.0.1");
+	assert_int_equal(logged(p, "/v2/", NULL, NULL), 0);
+	open_insecure(p, list);
+	assert_pulls(p, "fine/app:1", NULL);
+}
+
+static void proxies_are_used_but_for_loopback(void **state)
+{
+	struct place *p = *state;
+	struct pull_request request = { .reference = "registry.invalid/fine/app:1" };
+	char proxy[64];
+	struct image *image;
+	struct error err = ERROR_INIT;
+
+	need_root();
+	assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
+	assert_pulls(p, "fine/app:1", NULL);
+	forget(p);
+	open_insecure(p, "registry.invalid");
+	(void)snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%u", p->port);
+	assert_int_equal(setenv("http_proxy", proxy, 1), 0);
+	assert_ok(image_pull(p->store, &request, &image, &err), &err);
+	assert_string_equal(image->repo_tags[0], "registry.invalid/fine/app:1");
+	image_unref(image);
+	assert_int_equal(logged(p, "main GET http://registry.invalid", "/v2/fine/app/", NULL), 4);
+	assert_int_equal(unsetenv("http_proxy"), 0);
 }
 
 /* ---- TLS ---- */
@@ -752,7 +810,7 @@ static const struct CMUnitTest tests[] = {
 	ILL(a_manifest_is_checked_by_its_digest),
 	ILL(basic_and_bearer),
 	ILL(tokens_are_renewed),
-	ILL(redirects_take_no_credentials_along),
+	ILL(redirects_take_no_credentials_along_cve_2020_15157),
 	ILL(passing_trouble_is_sat_out),
 	ILL(broken_transfers_go_on),
 	ILL(stalled_transfers_are_given_up),
@@ -760,6 +818,8 @@ static const struct CMUnitTest tests[] = {
 	CASE(nobody_listens),
 	ILL(pulls_at_once_fetch_each_layer_once),
 	ILL(progress_is_told),
+	ILL(plain_http_has_to_be_allowed),
+	ILL(proxies_are_used_but_for_loopback),
 	CASE(https_needs_trust),
 	CASE(indexes_choose_the_platform),
 	CASE(the_real_registry),

@@ -81,7 +81,7 @@ static int import(struct place *p, const char *archive, const char *name, struct
 	int result;
 
 	assert_true(fd >= 0);
-	result = image_import(p->store, fd, name, ret, err);
+	result = image_import(p->store, fd, name, NULL, ret, err);
 	(void)close(fd);
 	return result;
 }

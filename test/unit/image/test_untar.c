@@ -301,7 +301,7 @@ static void later_entries_replace_earlier_ones(void **state)
 	assert_content(p, "l2", "own");
 }
 
-static void hostile_archives_are_refused(void **state)
+static void hostile_archives_are_refused_cve_2021_32760_cve_2025_47290(void **state)
 {
 	static const struct {
 		struct item items[3];
@@ -641,7 +641,7 @@ int main(void)
 		CASE(whiteouts_come_from_markers),
 		CASE(whiteouts_spare_their_own_layer),
 		CASE(later_entries_replace_earlier_ones),
-		CASE(hostile_archives_are_refused),
+		CASE(hostile_archives_are_refused_cve_2021_32760_cve_2025_47290),
 		CASE(depth_is_limited),
 		CASE(sparse_files),
 		CASE(attributes_are_chosen),
