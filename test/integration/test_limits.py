@@ -1,0 +1,70 @@
+"""What runs out: a reply's size, the disk, a caller's patience."""
+import os
+import subprocess
+
+import grpc
+import pytest
+
+from conftest import IMAGE
+from harness.cri import container_config, cri, pod_config
+from harness.daemon import Daemon
+from harness.pods import pod, start, wait_exit
+
+
+def test_output_over_the_limit_is_cut_and_the_exit_code_kept(daemon, image, logs):
+    client = daemon.client()
+    with pod(client, "loud", logs) as (pod_id, config):
+        container_id = start(client, pod_id, config, image, ["sleep", "1000"])
+        loud = "head -c 20000000 /dev/zero; head -c 20000000 /dev/zero >&2; exit 3"
+        done = client.ExecSync(container_id=container_id, cmd=["sh", "-c", loud], timeout=30)
+        assert done.exit_code == 3
+        assert 16_700_000 < len(done.stdout) + len(done.stderr) <= 16 << 20
+
+
+@pytest.fixture
+def small_disk(workspace, archive):
+    """A daemon whose root directory is a file system of 24 MiB."""
+    folder = workspace / "small-disk"
+    (folder / "root").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "mptest-small", folder / "root"], check=True)
+    daemon = Daemon(folder)
+    try:
+        yield daemon.start()
+        assert daemon.stop() == 0, daemon.tail(60)
+    finally:
+        daemon.wreck()
+
+
+def test_a_full_disk_can_be_emptied_again(small_disk, archive, logs):
+    client = small_disk.client()
+    client.ImportImage(archive)
+    config = pod_config("full", logs)
+    pod_id = client.RunPodSandbox(config=config).pod_sandbox_id
+    container_id = start(client, pod_id, config, IMAGE, ["sh", "-c", "dd if=/dev/zero of=/fill bs=4k 2>/dev/null; exit 9"])
+    assert wait_exit(client, container_id).exit_code == 9
+    with pytest.raises(grpc.RpcError) as caught:
+        client.CreateContainer(pod_sandbox_id=pod_id, sandbox_config=config, config=container_config(IMAGE, ["true"], name="more"))
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, caught.value.details()
+    client.StopContainer(container_id=container_id, timeout=0)
+    client.RemoveContainer(container_id=container_id)
+    client.StopPodSandbox(pod_sandbox_id=pod_id)
+    client.RemovePodSandbox(pod_sandbox_id=pod_id)
+    assert not client.ListPodSandbox().items
+    with pod(client, "again", logs) as (pod_id, config):
+        assert wait_exit(client, start(client, pod_id, config, IMAGE, ["true"])).exit_code == 0
+    client.RemoveImage(image=cri.ImageSpec(image=IMAGE))
+    assert not client.ListImages().images
+
+
+def test_an_archive_that_never_comes_holds_nobody(daemon, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    client = daemon.client()
+    with pytest.raises(grpc.RpcError):
+        client.ImportImage(fifo)
+    with open(fifo, "rb+", buffering=0):  # a writer that says nothing
+        call = client.channel.unary_unary("/monopod.v1.Admin/ImportImage")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(b"\x0a" + bytes([len(str(fifo))]) + str(fifo).encode(), timeout=1)
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert client.Version().runtime_name == "monopod"
