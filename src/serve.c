@@ -39,7 +39,8 @@ struct daemon {
 	struct loop loop;
 	struct node *node;
 	struct server *server;
-	int root_lock, state_lock;
+	int root_lock, state_lock, bridge_lock;
+	char bridge_lock_path[64];
 	bool is_stopping;
 };
 
@@ -213,6 +214,52 @@ static int own_directory(const char *path, int *ret_lock, struct error *err)
 	return 0;
 }
 
+/* True when the locked file is the one that the path still names: a daemon that ended may have taken the name away meanwhile. */
+static bool is_current(int fd, const char *path)
+{
+	struct stat held, named;
+
+	return fstat(fd, &held) == 0 && lstat(path, &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+static int lock_file(const char *path, int *ret_lock, struct error *err)
+{
+	for (;;) {
+		_cleanup_fd_ int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+		if (lock < 0)
+			return error_sys(err, errno, "open %s", path);
+		if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+			return error_sys(err, errno, "%s", path);
+		if (is_current(lock, path)) {
+			*ret_lock = steal_fd(&lock);
+			return 0;
+		}
+	}
+}
+
+/* Two daemons on one bridge would take each other's links for leftovers. The lock is outside both directories, since those differ, and
+ * names the network namespace, since bridges of two namespaces have nothing to do with each other. */
+static int own_bridge(struct daemon *daemon, struct error *err)
+{
+	struct stat netns;
+
+	if (stat("/proc/self/ns/net", &netns) < 0)
+		return error_sys(err, errno, "look at the network namespace");
+	(void)snprintf(daemon->bridge_lock_path, sizeof(daemon->bridge_lock_path), "/run/monopod-%lu-%.15s.lock",
+		       (unsigned long)netns.st_ino, daemon->config.bridge);
+	if (lock_file(daemon->bridge_lock_path, &daemon->bridge_lock, err) < 0)
+		return error_prefix(err, "bridge %s (net.bridge) is in use by another daemon", daemon->config.bridge);
+	return 0;
+}
+
+static void release_bridge(struct daemon *daemon)
+{
+	if (daemon->bridge_lock >= 0)
+		(void)unlink(daemon->bridge_lock_path);
+	close_fd(&daemon->bridge_lock);
+}
+
 static int make_socket_folder(const char *path, struct error *err)
 {
 	_cleanup_free_
@@ -229,6 +276,8 @@ static int own_directories(struct daemon *daemon, struct error *err)
 		return -1;
 	if (strcmp(daemon->config.root_dir, daemon->config.state_dir) != 0 &&
 	    own_directory(daemon->config.state_dir, &daemon->state_lock, err) < 0)
+		return -1;
+	if (own_bridge(daemon, err) < 0)
 		return -1;
 	return make_socket_folder(daemon->config.socket, err);
 }
@@ -320,6 +369,7 @@ static void release(struct daemon *daemon)
 		node_free(daemon->node);
 	loop_release(&daemon->loop);
 	server_free(daemon->server);
+	release_bridge(daemon);
 	close_fd(&daemon->state_lock);
 	close_fd(&daemon->root_lock);
 }
@@ -345,7 +395,7 @@ static int report(const struct error *err, int code)
 
 int serve_main(int argc, char **argv)
 {
-	struct daemon daemon = { .root_lock = -1, .state_lock = -1 };
+	struct daemon daemon = { .root_lock = -1, .state_lock = -1, .bridge_lock = -1 };
 	struct error err = ERROR_INIT;
 	int code = CLI_EXIT_OK;
 

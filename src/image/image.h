@@ -101,7 +101,7 @@ struct pull_request {
  * budgets), ERR_UNIMPLEMENTED (schema 1, foreign and encrypted layers, unknown compression), ERR_CANCELLED. */
 int image_pull(struct image_store *store, const struct pull_request *request, struct image **ret_image, struct error *err);
 
-/* Blocks. An OCI archive, OCI layout in a tar, or `docker save` archive read from `fd` (a file or pipe, blocking or not). `name` is the
+/* Blocks. An OCI archive, OCI layout in a tar, or `docker save` archive read from `fd` (a file, or a pipe: non-blocking if it is to be cancelled in time). `name` is the
  * reference to give it when the archive names none; NULL: must name one. ERR_CANCELLED when *cancelled (may be NULL) becomes true. */
 int image_import(struct image_store *store, int fd, const char *name, const atomic_bool *cancelled, struct image **ret_image,
 		 struct error *err);

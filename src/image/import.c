@@ -94,16 +94,17 @@ static int get_part(struct blob_source *source, enum blob_kind kind, const struc
 	return read_part(source_of(source)->rootfd, path, b, err);
 }
 
-/* A pipe may stay silent: a read that would wait is EAGAIN after POLL_MS, so that the caller can look whether it was cancelled. */
+/* A pipe may stay silent: what would wait is EAGAIN after POLL_MS at the latest, so that the caller can look whether it was cancelled. */
 static ssize_t read_patiently(int fd, char *chunk)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ssize_t n = read(fd, chunk, READ_STEP);
 
-	if (poll(&p, 1, POLL_MS) == 0) {
+	if (n < 0 && errno == EAGAIN) {
+		(void)poll(&p, 1, POLL_MS);
 		errno = EAGAIN;
-		return -1;
 	}
-	return read(fd, chunk, READ_STEP);
+	return n;
 }
 
 static int stream_fd(int fd, const atomic_bool *stop, blob_sink sink, void *sink_arg, struct error *err)

@@ -37,13 +37,6 @@ static const struct {
 	{ "/etc/resolv.conf", "resolv.conf" },
 };
 
-static const Cri__LinuxContainerSecurityContext *context_of(const Cri__ContainerConfig *config)
-{
-	static const Cri__LinuxContainerSecurityContext none = CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
-
-	return config->linux && config->linux->security_context ? config->linux->security_context : &none;
-}
-
 /* The path without doubled, single-dot and trailing components; ".." is refused elsewhere. */
 static char *clean(const char *path, struct arena *arena)
 {
@@ -108,7 +101,7 @@ static void add_standard(const Cri__ContainerConfig *config, const struct mount_
 static int add_pod_files(const struct sandbox *sandbox, const Cri__ContainerConfig *config, const struct mount_list *requested,
 			 struct arena *arena, struct mount_list *list, struct error *err)
 {
-	bool readonly = context_of(config)->readonly_rootfs;
+	bool readonly = container_security(config)->readonly_rootfs;
 
 	for (size_t i = 0; i < ARRAY_SIZE(pod_files); i++) {
 		bool is_shm = i == 0;
@@ -300,7 +293,7 @@ static bool is_in(char *const *list, size_t n, const char *path)
 
 const char *const *container_masked_paths(const Cri__ContainerConfig *config, struct arena *arena)
 {
-	const Cri__LinuxContainerSecurityContext *context = context_of(config);
+	const Cri__LinuxContainerSecurityContext *context = container_security(config);
 	size_t n = context->n_masked_paths;
 	const char **list;
 
@@ -320,7 +313,7 @@ const char *const *container_masked_paths(const Cri__ContainerConfig *config, st
 
 const char *const *container_readonly_paths(const Cri__ContainerConfig *config, struct arena *arena)
 {
-	const Cri__LinuxContainerSecurityContext *context = context_of(config);
+	const Cri__LinuxContainerSecurityContext *context = container_security(config);
 	size_t n = context->n_readonly_paths;
 	const char **list;
 

@@ -12,16 +12,30 @@
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-static const Cri__LinuxContainerSecurityContext *context_of(const Cri__ContainerConfig *config)
-{
-	static const Cri__LinuxContainerSecurityContext none = CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+/* The contract marks as deprecated what kubelets before 1.19 and 1.30 fill. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static const Cri__LinuxContainerSecurityContext no_context = CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
 
-	return config->linux && config->linux->security_context ? config->linux->security_context : &none;
+static const char *old_seccomp_field(const Cri__LinuxContainerSecurityContext *context)
+{
+	return context->seccomp_profile_path;
+}
+
+const char *container_old_apparmor_field(const Cri__LinuxContainerSecurityContext *context)
+{
+	return context->apparmor_profile;
+}
+#pragma GCC diagnostic pop
+
+const Cri__LinuxContainerSecurityContext *container_security(const Cri__ContainerConfig *config)
+{
+	return config->linux && config->linux->security_context ? config->linux->security_context : &no_context;
 }
 
 bool container_is_privileged(const Cri__ContainerConfig *config)
 {
-	return context_of(config)->privileged;
+	return container_security(config)->privileged;
 }
 
 /* ---- argv ---- */
@@ -201,7 +215,7 @@ const char *container_cwd(const Cri__ContainerConfig *config, const struct image
 
 struct user_request container_user_request(const Cri__ContainerConfig *config, const struct image_config *image)
 {
-	const Cri__LinuxContainerSecurityContext *context = context_of(config);
+	const Cri__LinuxContainerSecurityContext *context = container_security(config);
 
 	return (struct user_request){
 		.image_user = image->user,
@@ -235,7 +249,7 @@ int container_identity(const Cri__ContainerConfig *config, const struct containe
 		       struct error *err)
 {
 	static const Cri__Capability none = CRI__CAPABILITY__INIT;
-	const Cri__LinuxContainerSecurityContext *context = context_of(config);
+	const Cri__LinuxContainerSecurityContext *context = container_security(config);
 	struct identity identity = {
 		.uid = user->uid,
 		.gid = user->gid,
@@ -254,20 +268,7 @@ int container_identity(const Cri__ContainerConfig *config, const struct containe
 
 /* ---- seccomp ---- */
 
-/* The contract marks as deprecated what kubelets before 1.19 and 1.30 fill. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-static const char *old_seccomp_field(const Cri__LinuxContainerSecurityContext *context)
-{
-	return context->seccomp_profile_path;
-}
-
-const char *container_old_apparmor_field(const Cri__LinuxContainerSecurityContext *context)
-{
-	return context->apparmor_profile;
-}
-#pragma GCC diagnostic pop
-
+/* The older field. */
 static int profile_of_path(const char *path, Cri__SecurityProfile__ProfileType *ret_type, struct error *err)
 {
 	if (!*path || !strcmp(path, "unconfined"))
@@ -298,7 +299,7 @@ int container_seccomp(const Cri__ContainerConfig *config, bool builtin, uint64_t
 	Cri__SecurityProfile__ProfileType type;
 
 	*ret_filter = NULL;
-	if (profile_of(context_of(config), &type, err) < 0)
+	if (profile_of(container_security(config), &type, err) < 0)
 		return -1;
 	if (container_is_privileged(config) || !builtin || type == CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined)
 		return 0;

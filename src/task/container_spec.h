@@ -52,6 +52,9 @@ int container_identity(const Cri__ContainerConfig *config, const struct containe
 int container_seccomp(const Cri__ContainerConfig *config, bool builtin, uint64_t caps, const struct seccomp_filter **ret_filter,
 		      struct error *err);
 
+/* linux.security_context, or one with every default; never NULL. */
+const Cri__LinuxContainerSecurityContext *container_security(const Cri__ContainerConfig *config);
+
 /* security_context.apparmor_profile, which newer clients leave empty. */
 const char *container_old_apparmor_field(const Cri__LinuxContainerSecurityContext *context);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +204,16 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 	return plan_compile_exec(&spec, &op->plan, err);
 }
 
+/* Whatever could not be joined or entered: when the container's first process has ended, that is the reason. */
+static int explain(const struct exec_sync *op, struct error *err)
+{
+	struct pollfd init = { .fd = op->target_pidfd, .events = POLLIN };
+
+	if (poll(&init, 1, 0) > 0)
+		return error_set(err, ERR_STATE, "the container has ended");
+	return -1;
+}
+
 static int spawn_work(struct task *task, struct error *err)
 {
 	struct exec_sync *op = exec_sync_of(task);
@@ -217,7 +228,7 @@ static int spawn_work(struct task *task, struct error *err)
 	if (compile(op, argv, err) < 0)
 		return -1;
 	if (spawner_run(op->op.node->spawner, op->plan, stdio, SPAWN_DEADLINE_MS, &op->spawned, err) < 0)
-		return operation_drop_title(&op->op, err);
+		return explain(op, err);
 	close_fd(&op->out.write_end);
 	close_fd(&op->err.write_end);
 	return 0;

@@ -44,15 +44,6 @@ void operation_title(struct operation *op, const char *fmt, ...)
 	va_end(args);
 }
 
-int operation_drop_title(const struct operation *op, struct error *err)
-{
-	size_t len = strlen(op->title);
-
-	if (!strncmp(err->text, op->title, len) && !strncmp(err->text + len, ": ", 2))
-		memmove(err->text, err->text + len + 2, strlen(err->text + len + 2) + 1);
-	return -1;
-}
-
 void operation_hold(struct operation *op)
 {
 	op->holds++;

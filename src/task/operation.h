@@ -67,9 +67,6 @@ struct operation {
 void *operation_new(struct node *node, const struct operation_kind *kind, struct call *call, struct error *err);
 void operation_title(struct operation *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* An error from below may begin with the very words of the title; they are said once. Returns -1. */
-int operation_drop_title(const struct operation *op, struct error *err);
-
 /* For an operation that was never begun. */
 void operation_discard(struct operation *op);
 

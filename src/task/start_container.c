@@ -374,7 +374,7 @@ static int spawn_work(struct task *task, struct error *err)
 	struct start_container *op = start_container_of(task);
 
 	if (spawner_run(op->op.node->spawner, op->plan, op->stdio.inside, SPAWN_DEADLINE_MS, &op->spawned, err) < 0)
-		return operation_drop_title(&op->op, err);
+		return -1;
 	/* The container has its own by now. */
 	stdio_close_inside(&op->stdio);
 	close_all_volumes(op);

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import IMAGE
 from harness.cri import container_config, cri, pod_config
-from harness.daemon import Daemon
+from harness.daemon import TAG, Daemon
 from harness.pods import pod, start, wait_exit
 
 
@@ -27,7 +27,7 @@ def small_disk(workspace, archive):
     folder = workspace / "small-disk"
     (folder / "root").mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "mptest-small", folder / "root"], check=True)
-    daemon = Daemon(folder)
+    daemon = Daemon(folder, options={"net.bridge": f"mps{TAG}", "net.pod_cidr": "10.215.0.0/16"})
     try:
         yield daemon.start()
         assert daemon.stop() == 0, daemon.tail(60)
@@ -60,11 +60,21 @@ def test_an_archive_that_never_comes_holds_nobody(daemon, tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     client = daemon.client()
-    with pytest.raises(grpc.RpcError):
+    with pytest.raises(grpc.RpcError) as caught:  # nobody writes: the end of an archive that is none
         client.ImportImage(fifo)
+    assert caught.value.code() != grpc.StatusCode.DEADLINE_EXCEEDED
     with open(fifo, "rb+", buffering=0):  # a writer that says nothing
         call = client.channel.unary_unary("/monopod.v1.Admin/ImportImage")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"\x0a" + bytes([len(str(fifo))]) + str(fifo).encode(), timeout=1)
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert client.Version().runtime_name == "monopod"
+
+
+def test_two_daemons_do_not_share_a_bridge(daemon, workspace):
+    folder = workspace / "second"
+    folder.mkdir()
+    second = Daemon(folder)
+    with pytest.raises(AssertionError, match=f"bridge {daemon.bridge} .* is in use by another daemon"):
+        second.start()
+    assert daemon.client().Version().runtime_name == "monopod"

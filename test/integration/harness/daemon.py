@@ -20,11 +20,11 @@ class Daemon:
         self.socket = self.folder / "monopod.sock"
         self.fault_file = self.folder / "fault"
         self.log = self.folder / "daemon.log"
-        self.bridge = f"mpt{TAG}"
         self.options = {
             "server.socket": self.socket, "server.root_dir": self.folder / "root", "server.state_dir": self.folder / "state",
-            "server.log_level": "debug", "net.bridge": self.bridge, "net.pod_cidr": "10.213.0.0/16",
+            "server.log_level": "debug", "net.bridge": f"mpt{TAG}", "net.pod_cidr": "10.213.0.0/16",
             "image.certs_dir": self.folder / "certs.d", "runtime.cgroup_parent": "/mptest", **(options or {})}
+        self.bridge = self.options["net.bridge"]
         self.environment = {**os.environ, "MONOPOD_FAULT_FILE": str(self.fault_file), "ASAN_OPTIONS":
                             "quarantine_size_mb=4:abort_on_error=0:exitcode=99:detect_leaks=1:allocator_release_to_os_interval_ms=500",
                             "UBSAN_OPTIONS": "print_stacktrace=1", **(environment or {})}
