@@ -209,7 +209,7 @@ static int explain(const struct exec_sync *op, struct error *err)
 {
 	struct pollfd init = { .fd = op->target_pidfd, .events = POLLIN };
 
-	if (poll(&init, 1, 0) > 0)
+	if (poll(&init, 1, 0) > 0 && (init.revents & POLLIN))
 		return error_set(err, ERR_STATE, "the container has ended");
 	return -1;
 }

@@ -1,5 +1,5 @@
 // The second foreign client: @grpc/grpc-js. Pulls an image, runs a pod, reads its log, executes, stops and removes; prints what it saw.
-// Arguments: SOCKET PROTO VERSION IMAGE USER PASSWORD LOG_DIRECTORY
+// Arguments: SOCKET PROTO VERSION IMAGE USER PASSWORD LOG_DIRECTORY CGROUP_PARENT
 import { readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 
-const [socket, proto, version, image, username, password, logDirectory] = process.argv.slice(2);
+const [socket, proto, version, image, username, password, logDirectory, cgroupParent] = process.argv.slice(2);
 
 // The contract's package is the service name on the wire; the other version differs by nothing else.
 const copy = join(tmpdir(), `mptest-${process.pid}.proto`);
@@ -31,7 +31,7 @@ const config = {
   metadata: { name: `js-${version}`, uid: `js-${version}`, namespace: "test", attempt: 0 },
   hostname: "from-js",
   log_directory: logDirectory,
-  linux: { cgroup_parent: "/mptest", security_context: { namespace_options: options } },
+  linux: { cgroup_parent: cgroupParent, security_context: { namespace_options: options } },
 };
 const { pod_sandbox_id } = await runtime("RunPodSandbox", { config });
 const { container_id } = await runtime("CreateContainer", {

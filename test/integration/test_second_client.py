@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cri import ROOT
+from harness.cri import CGROUP_PARENT, ROOT
 from harness.inventory import baseline, settle
 from harness.registry import PASSWORD, USER
 
@@ -22,7 +22,7 @@ def test_whole_path(pulling_daemon, registries, logs, version, kind):
     reference = f"{registry.host}/{name}" + (":1.0" if by == "tag" else f"@{registry.digest}")
     credentials = [USER, PASSWORD] if scheme == "https" else ["", ""]
     done = subprocess.run(["node", str(Path(__file__).parent / "client.mjs"), str(pulling_daemon.socket), str(ROOT / "proto" / "cri.proto"),
-                           version, reference, *credentials, str(logs)], capture_output=True, text=True, timeout=120)
+                           version, reference, *credentials, str(logs), CGROUP_PARENT], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen.pop("ip").startswith("10.213.")

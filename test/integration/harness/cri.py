@@ -1,4 +1,5 @@
 """The CRI through Debian's python3-grpcio: a gRPC implementation that is not ours, with messages from proto/cri.proto."""
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,9 @@ import grpc
 
 ROOT = Path(__file__).resolve().parents[3]
 GENERATED = ROOT / "build" / "python"
+
+# Several runs on one machine must not take each other's groups for their own.
+CGROUP_PARENT = f"/mptest{os.getpid()}"
 
 
 def _generate():
@@ -66,7 +70,7 @@ class Client:
 def pod_config(name, log_directory="", host_network=False, **fields):
     options = cri.NamespaceOption(network=cri.NODE if host_network else cri.POD, pid=fields.pop("pid", cri.CONTAINER), ipc=cri.POD)
     security = cri.LinuxSandboxSecurityContext(namespace_options=options)
-    linux = cri.LinuxPodSandboxConfig(cgroup_parent="/mptest", security_context=security)
+    linux = cri.LinuxPodSandboxConfig(cgroup_parent=CGROUP_PARENT, security_context=security)
     linux.MergeFrom(fields.pop("linux", cri.LinuxPodSandboxConfig()))
     return cri.PodSandboxConfig(metadata=cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="test"),
                                 hostname=fields.pop("hostname", "" if host_network else name), log_directory=str(log_directory),

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .cri import ROOT, Client
+from .cri import CGROUP_PARENT, ROOT, Client
 from .inventory import cgroup_parents
 
 # Several runs on one machine get names of their own.
@@ -23,7 +23,7 @@ class Daemon:
         self.options = {
             "server.socket": self.socket, "server.root_dir": self.folder / "root", "server.state_dir": self.folder / "state",
             "server.log_level": "debug", "net.bridge": f"mpt{TAG}", "net.pod_cidr": "10.213.0.0/16",
-            "image.certs_dir": self.folder / "certs.d", "runtime.cgroup_parent": "/mptest", **(options or {})}
+            "image.certs_dir": self.folder / "certs.d", "runtime.cgroup_parent": CGROUP_PARENT, **(options or {})}
         self.bridge = self.options["net.bridge"]
         self.environment = {**os.environ, "MONOPOD_FAULT_FILE": str(self.fault_file), "ASAN_OPTIONS":
                             "quarantine_size_mb=4:abort_on_error=0:exitcode=99:detect_leaks=1:allocator_release_to_os_interval_ms=500",

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .cri import pod_config
+from .cri import CGROUP_PARENT, pod_config
 
 
 def _json(*command):
@@ -43,7 +43,7 @@ def _fds(daemon):
 def cgroup_parents():
     """The tests' own parent group, in each hierarchy that has it: version 2 at the top, version 1 below its controllers."""
     roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
-    return [root / "mptest" for root in roots if (root / "mptest").is_dir()]
+    return [parent for root in roots if (parent := root / CGROUP_PARENT[1:]).is_dir()]
 
 
 def take(daemon):
