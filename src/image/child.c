@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "image/unpack.h"
@@ -120,13 +122,13 @@ int child_start(struct child *child, const struct unpack_order *order, int input
 	return io_write_all(child->socket, order, sizeof(*order), "order to unpack", err);
 }
 
-static int read_reports(struct child *child, int flags, struct error *err)
+int child_read_reports(struct child *child, struct error *err)
 {
 	char chunk[4096];
 	ssize_t n;
 
 	while (child->socket >= 0) {
-		n = recv(child->socket, chunk, sizeof(chunk), flags);
+		n = recv(child->socket, chunk, sizeof(chunk), MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
@@ -141,20 +143,36 @@ static int read_reports(struct child *child, int flags, struct error *err)
 	return 0;
 }
 
-int child_read_reports(struct child *child, struct error *err)
+static int read_all_reports(struct child *child, const atomic_bool *cancelled, struct error *err)
 {
-	return read_reports(child, MSG_DONTWAIT, err);
+	int64_t since_us = clock_monotonic_us();
+
+	while (child->socket >= 0) {
+		struct pollfd fd = { .fd = child->socket, .events = POLLIN };
+
+		if (cancelled && atomic_load(cancelled))
+			return error_set(err, ERR_CANCELLED, "cancelled");
+		if (clock_monotonic_us() - since_us > CHILD_STALL_LIMIT_MS * INT64_C(1000))
+			return error_set(err, ERR_DEADLINE, "unpacking process does not end");
+		if (poll(&fd, 1, CHILD_POLL_MS) < 0 && errno != EINTR)
+			return error_sys(err, errno, "wait for an unpacking process");
+		if (child_read_reports(child, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
-int child_wait(struct child *child, struct error *err)
+/* The end of the reports is the end of the process, whose exit status stands by then; one that only closed the socket is killed. */
+int child_wait(struct child *child, const atomic_bool *cancelled, struct error *err)
 {
 	int status = 0;
 	pid_t pid;
 
 	if (child->pid == 0)
 		return 0;
-	if (read_reports(child, 0, err) < 0)
+	if (read_all_reports(child, cancelled, err) < 0)
 		return -1;
+	(void)kill(child->pid, SIGKILL);
 	do {
 		pid = waitpid(child->pid, &status, 0);
 	} while (pid < 0 && errno == EINTR);

@@ -62,24 +62,29 @@ static int limit(int resource, rlim_t value, const char *name, struct error *err
 	return setrlimit(resource, &new) < 0 ? error_sys(err, errno, "set limit %s", name) : 0;
 }
 
-/* The address space that is mapped already: sanitizers reserve terabytes of it, so a fixed limit would not do. */
-static rlim_t mapped_bytes(void)
+/* What the process has mapped already, and of that the writable part: sanitizers reserve terabytes, so fixed limits would not do. */
+static void measure_memory(rlim_t *ret_all, rlim_t *ret_data)
 {
-	unsigned long pages = 0;
-	FILE *file = fopen("/proc/self/statm", "re");
+	const rlim_t page = (rlim_t)sysconf(_SC_PAGESIZE);
+	unsigned long all = 0, data = 0;
+	FILE *file = fopen("/proc/self/statm", "re"); /* proc(5): size resident shared text lib data dt */
 
-	if (!file)
-		return 0;
-	if (fscanf(file, "%lu", &pages) != 1)
-		pages = 0;
-	(void)fclose(file);
-	return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+	if (file && fscanf(file, "%lu %*u %*u %*u %*u %lu", &all, &data) != 2)
+		all = data = 0;
+	if (file)
+		(void)fclose(file);
+	*ret_all = all * page;
+	*ret_data = data * page;
 }
 
 static int limit_resources(rlim_t max_file_bytes, rlim_t max_descriptors, struct error *err)
 {
+	rlim_t all, data;
+
+	measure_memory(&all, &data);
 	(void)signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails with EFBIG instead, which says more */
-	if (limit(RLIMIT_AS, mapped_bytes() + MAX_EXTRA_MEMORY, "address space", err) < 0 || limit(RLIMIT_CORE, 0, "core", err) < 0)
+	if (limit(RLIMIT_AS, all + MAX_EXTRA_MEMORY, "address space", err) < 0 ||
+	    limit(RLIMIT_DATA, data + MAX_EXTRA_MEMORY, "memory", err) < 0 || limit(RLIMIT_CORE, 0, "core", err) < 0)
 		return -1;
 	if (limit(RLIMIT_FSIZE, max_file_bytes, "file size", err) < 0)
 		return -1;

@@ -11,13 +11,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "image/child.h"
 
 #define CHUNK ((size_t)128 * 1024)
-
-/* How often a blocked transfer looks whether it was cancelled. */
-#define CANCEL_POLL_MS 200
 
 /* Ten times the largest distribution image; overlayfs and the disk would take more. */
 #define MAX_INODES 2000000
@@ -35,6 +33,7 @@ struct unpack {
 	int tar;   /* to the unpacker */
 	pthread_t pump;
 	bool pumping;
+	atomic_bool input_ended;
 	struct digest compressed_digest, plain_digest;
 	_Atomic uint64_t compressed_bytes;
 	uint64_t plain_bytes;
@@ -49,14 +48,23 @@ static bool is_cancelled(const struct unpack *u)
 	return u->options.cancelled && atomic_load(u->options.cancelled);
 }
 
-/* Waits until `fd` can be written, and reads what `reporter` (may be NULL) says meanwhile, lest it block on that. */
-static int wait_writable(struct unpack *u, int fd, struct child *reporter, struct error *err)
+static int check_patience(const struct unpack *u, int64_t since_us, struct error *err)
+{
+	if (is_cancelled(u))
+		return error_set(err, ERR_CANCELLED, "cancelled");
+	if (clock_monotonic_us() - since_us > CHILD_STALL_LIMIT_MS * INT64_C(1000))
+		return error_set(err, ERR_DEADLINE, "the unpacking processes have not moved for %d s", CHILD_STALL_LIMIT_MS / 1000);
+	return 0;
+}
+
+/* Waits a while until `fd` can be written, and reads what `reporter` (may be NULL) says meanwhile, lest it block on that. */
+static int wait_writable(struct unpack *u, int fd, struct child *reporter, int64_t since_us, struct error *err)
 {
 	struct pollfd fds[2] = { { .fd = fd, .events = POLLOUT }, { .fd = reporter ? reporter->socket : -1, .events = POLLIN } };
 
-	if (is_cancelled(u))
-		return error_set(err, ERR_CANCELLED, "cancelled");
-	if (poll(fds, 2, CANCEL_POLL_MS) < 0 && errno != EINTR)
+	if (check_patience(u, since_us, err) < 0)
+		return -1;
+	if (poll(fds, 2, CHILD_POLL_MS) < 0 && errno != EINTR)
 		return error_sys(err, errno, "wait for an unpacking process");
 	return reporter && fds[1].revents ? child_read_reports(reporter, err) : 0;
 }
@@ -64,19 +72,22 @@ static int wait_writable(struct unpack *u, int fd, struct child *reporter, struc
 /* Returns 1 when the reader has gone: why, its end will tell. */
 static int feed(struct unpack *u, int fd, struct child *reporter, const char *data, size_t len, struct error *err)
 {
+	int64_t since_us = clock_monotonic_us();
+
 	while (len > 0) {
 		ssize_t n = write(fd, data, len);
 
 		if (n >= 0) {
 			data += n;
 			len -= (size_t)n;
+			since_us = clock_monotonic_us();
 			continue;
 		}
 		if (errno == EPIPE)
 			return 1;
 		if (errno != EAGAIN && errno != EINTR)
 			return error_sys(err, errno, "write to an unpacking process");
-		if (wait_writable(u, fd, reporter, err) < 0)
+		if (wait_writable(u, fd, reporter, since_us, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -94,11 +105,32 @@ static int check_budget(const struct unpack *u, struct error *err)
 	return 0;
 }
 
+/* Waits for the decompressor. As long as it may get more input, its silence is the source's, which has a limit of its own. */
+static int wait_plain(struct unpack *u, struct error *err)
+{
+	struct pollfd fd = { .fd = u->plain, .events = POLLIN };
+	int64_t since_us = clock_monotonic_us();
+	int n;
+
+	while ((n = poll(&fd, 1, CHILD_POLL_MS)) <= 0) {
+		if (n < 0 && errno != EINTR)
+			return error_sys(err, errno, "wait for the decompressor");
+		if (!atomic_load(&u->input_ended))
+			since_us = clock_monotonic_us();
+		if (check_patience(u, since_us, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* Returns 1 when there is no more to do. */
 static int pump_chunk(struct unpack *u, char *chunk, struct error *err)
 {
-	ssize_t n = read(u->plain, chunk, CHUNK);
+	ssize_t n;
 
+	if (wait_plain(u, err) < 0)
+		return -1;
+	n = read(u->plain, chunk, CHUNK);
 	if (n < 0)
 		return errno == EINTR ? 0 : error_sys(err, errno, "read from the decompressor");
 	if (n == 0)
@@ -208,6 +240,7 @@ int unpack_begin(const struct unpack_options *options, struct unpack **ret_unpac
 static void join_pump(struct unpack *u)
 {
 	close_fd(&u->input);
+	atomic_store(&u->input_ended, true);
 	if (u->pumping)
 		(void)pthread_join(u->pump, NULL);
 	u->pumping = false;
@@ -230,8 +263,11 @@ static int find_failure(struct unpack *u, struct error *err)
 static int conclude(struct unpack *u, struct error *err)
 {
 	join_pump(u);
-	if (child_wait(&u->inflater, err) < 0 || child_wait(&u->unpacker, err) < 0)
-		return -1;
+	if (!u->pump_failed) {
+		if (child_wait(&u->inflater, u->options.cancelled, err) < 0 ||
+		    child_wait(&u->unpacker, u->options.cancelled, err) < 0)
+			return -1;
+	}
 	return find_failure(u, err);
 }
 
