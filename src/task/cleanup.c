@@ -15,6 +15,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/namespaces.h"
 #include "runtime/process.h"
+#include "task/path.h"
 
 /* A process that has not gone this long after SIGKILL waits in the kernel for a device or a dead server. */
 #define DEATH_MS 10000
@@ -83,8 +84,7 @@ int remove_pod_dir(const char *dir, struct error *err)
 {
 	char fs[PATH_MAX];
 
-	(void)snprintf(fs, sizeof(fs), "%s/fs", dir);
-	if (unmount_all(fs, err) < 0 || pod_namespaces_unpin(dir, err) < 0)
+	if (path_format(fs, err, "%s/fs", dir) < 0 || unmount_all(fs, err) < 0 || pod_namespaces_unpin(dir, err) < 0)
 		return -1;
 	return io_remove_tree(AT_FDCWD, dir, err);
 }

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "task/container_spec.h"
+#include "task/path.h"
 
 /* A node with many disks, their partitions and its terminals has some hundred; a request that names a directory gets all below. */
 #define MAX_DEVICES 4096
@@ -159,9 +160,9 @@ static int add_tree(struct collection *c, const char *host, const char *inside, 
 
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || is_skipped(entry->d_name))
 			continue;
-		if (snprintf(host_path, sizeof(host_path), "%s/%s", host, entry->d_name) >= (int)sizeof(host_path) ||
-		    snprintf(inside_path, sizeof(inside_path), "%s/%s", inside, entry->d_name) >= (int)sizeof(inside_path))
-			return error_sys(err, ENAMETOOLONG, "devices: %s", host);
+		if (path_format(host_path, err, "%s/%s", host, entry->d_name) < 0 ||
+		    path_format(inside_path, err, "%s/%s", inside, entry->d_name) < 0)
+			return error_prefix(err, "devices");
 		if (add_entry(c, host_path, inside_path, permissions, depth, err) < 0)
 			return -1;
 	}

@@ -22,6 +22,7 @@
 #include "task/message.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
+#include "task/path.h"
 #include "task/signals.h"
 #include "task/store.h"
 
@@ -73,7 +74,8 @@ static int make_dir(const char *dir, const char *name, mode_t mode, struct error
 {
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s%s", dir, name);
+	if (path_format(path, err, "%s%s", dir, name) < 0)
+		return -1;
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
 		return error_sys(err, errno, "create %s", path);
 	if (chmod(path, mode) < 0) /* whatever our umask is */

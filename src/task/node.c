@@ -21,6 +21,7 @@
 #include "task/machines.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
+#include "task/path.h"
 #include "task/store.h"
 
 #define CHECKPOINT_DEADLINE_MS 60000
@@ -33,9 +34,7 @@ static int make_private_dir(const char *base, const char *name, struct error *er
 	char path[PATH_MAX];
 	struct stat st;
 
-	if (snprintf(path, sizeof(path), "%s%s", base, name) >= (int)sizeof(path))
-		return error_sys(err, ENAMETOOLONG, "create directory %s", base);
-	if (io_make_dirs(path, 0700, err) < 0)
+	if (path_format(path, err, "%s%s", base, name) < 0 || io_make_dirs(path, 0700, err) < 0)
 		return -1;
 	if (stat(path, &st) < 0)
 		return error_sys(err, errno, "stat %s", path);
@@ -59,7 +58,8 @@ static int open_store(struct node *node, struct error *err)
 {
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/store.db", node->config->root_dir);
+	if (path_format(path, err, "%s/store.db", node->config->root_dir) < 0)
+		return -1;
 	return store_open(path, &node->store, err);
 }
 
@@ -75,7 +75,8 @@ static int open_images(struct node *node, struct error *err)
 		.progress_timeout_ms = config->pull_progress_timeout_ms,
 	};
 
-	(void)snprintf(root, sizeof(root), "%s/images", config->root_dir);
+	if (path_format(root, err, "%s/images", config->root_dir) < 0)
+		return -1;
 	return image_store_open(&images, &node->images, err);
 }
 
@@ -90,7 +91,8 @@ static int open_network(struct node *node, struct error *err)
 		.state_dir = dir,
 	};
 
-	(void)snprintf(dir, sizeof(dir), "%s/network", config->state_dir);
+	if (path_format(dir, err, "%s/network", config->state_dir) < 0)
+		return -1;
 	return net_bridge_open(&bridge, &node->net, err);
 }
 

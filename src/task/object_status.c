@@ -13,6 +13,7 @@
 #include "task/list.h"
 #include "task/message.h"
 #include "task/node_impl.h"
+#include "task/path.h"
 #include "task/sandbox_spec.h"
 #include "task/signals.h"
 
@@ -255,9 +256,10 @@ static void add_namespaces(cJSON *root, const struct sandbox *sandbox)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		char path[PATH_MAX];
+		struct error ignored = ERROR_INIT;
+		bool own = fds[i] >= 0 && path_format(path, &ignored, "%s/%s", sandbox->dir, names[i]) == 0;
 
-		(void)snprintf(path, sizeof(path), "%s/%s", sandbox->dir, names[i]);
-		(void)cJSON_AddStringToObject(object, names[i], fds[i] >= 0 ? path : "host");
+		(void)cJSON_AddStringToObject(object, names[i], own ? path : "host");
 	}
 }
 

@@ -35,6 +35,7 @@
 #include "task/exit_container.h"
 #include "task/logs.h"
 #include "task/node_impl.h"
+#include "task/path.h"
 #include "task/sandbox_spec.h"
 #include "task/stdio.h"
 #include "task/store.h"
@@ -220,13 +221,11 @@ static void take_pod_away(struct sandbox *sandbox)
 	struct node *node = sandbox->node;
 	const struct net_request request = { .pod_id = sandbox->id, .pod_name = sandbox->config->metadata->name, .netns = -1 };
 	struct error err = ERROR_INIT;
-	char path[PATH_MAX];
 
 	if (!sandbox_host_network(sandbox->config))
 		warn("sandbox", sandbox->id, node->net->ops->detach(node->net, &request, &err), &err);
-	(void)snprintf(path, sizeof(path), "%s/%s", sandbox->cgroup_parent, sandbox->id);
 	if (sandbox->of_this_boot)
-		warn("sandbox", sandbox->id, remove_cgroup(node->cgroups, path, &err), &err);
+		warn("sandbox", sandbox->id, remove_cgroup(node->cgroups, sandbox->cgroup_path, &err), &err);
 	warn("sandbox", sandbox->id, remove_pod_dir(sandbox->dir, &err), &err);
 	process_release(&sandbox->init);
 }
@@ -235,11 +234,9 @@ static void undo_sandbox(struct sandbox *sandbox)
 {
 	struct node *node = sandbox->node;
 	struct error err = ERROR_INIT;
-	char path[PATH_MAX];
 
 	take_pod_away(sandbox);
-	(void)snprintf(path, sizeof(path), "%s/%s", sandbox->cgroup_parent, sandbox->id);
-	cgroup_prune(node->cgroups, path, NULL);
+	cgroup_prune(node->cgroups, sandbox->cgroup_path, NULL);
 	warn("sandbox", sandbox->id, store_erase(node->store, STORE_SANDBOX, sandbox->id, &err), &err);
 	sandbox_forget(sandbox);
 }
@@ -303,14 +300,14 @@ static void sweep_dir(struct node *node, const char *base, const char *sub, bool
 	char parent[PATH_MAX], path[PATH_MAX];
 	_cleanup_dir_ DIR *dir = NULL;
 	const struct dirent *entry;
+	struct error too_long = ERROR_INIT;
 
-	(void)snprintf(parent, sizeof(parent), "%s/%s", base, sub);
-	dir = opendir(parent);
+	dir = path_format(parent, &too_long, "%s/%s", base, sub) < 0 ? NULL : opendir(parent);
 	while (dir && (entry = readdir(dir))) {
 		struct error err = ERROR_INIT;
 
 		if (!id_is_valid(entry->d_name) || is_owned(node, entry->d_name, pods) ||
-		    snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name) >= (int)sizeof(path))
+		    path_format(path, &err, "%s/%s", parent, entry->d_name) < 0)
 			continue;
 		warn("directory", entry->d_name, pods ? remove_pod_dir(path, &err) : io_remove_tree(AT_FDCWD, path, &err), &err);
 	}

@@ -2,8 +2,6 @@
  * RemovePodSandbox: stopped when it was not, every container removed, the cgroups and the directory that we made taken away, the
  * record erased. It goes on when its caller leaves. A sandbox that is not known is success.
  */
-#include <limits.h>
-#include <stdio.h>
 #include <utlist.h>
 
 #include "base/log.h"
@@ -111,11 +109,9 @@ static enum verdict remove_directory(struct task *task, struct error *err)
 static int prune_cgroup_work(struct task *task, struct error *err)
 {
 	const struct sandbox *sandbox = remove_pod_of(task)->sandbox;
-	char path[PATH_MAX];
 
 	(void)err;
-	(void)snprintf(path, sizeof(path), "%s/%s", sandbox->cgroup_parent, sandbox->id);
-	cgroup_prune(sandbox->node->cgroups, path, NULL);
+	cgroup_prune(sandbox->node->cgroups, sandbox->cgroup_path, NULL);
 	return 0;
 }
 

@@ -29,6 +29,7 @@
 #include "task/message.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
+#include "task/path.h"
 #include "task/sandbox_spec.h"
 #include "task/store.h"
 
@@ -106,12 +107,14 @@ static int make_directory_work(struct task *task, struct error *err)
 
 	if (mkdir(sandbox->dir, 0700) < 0 && errno != EEXIST)
 		return error_sys(err, errno, "create %s", sandbox->dir);
-	(void)snprintf(path, sizeof(path), "%s/fs", sandbox->dir);
+	if (path_format(path, err, "%s/fs", sandbox->dir) < 0)
+		return -1;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return error_sys(err, errno, "create %s", path);
 	if (mount("pod", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, POD_FS_OPTIONS) < 0)
 		return error_sys(err, errno, "mount tmpfs on %s", path);
-	(void)snprintf(path, sizeof(path), "%s/fs/shm", sandbox->dir);
+	if (path_format(path, err, "%s/fs/shm", sandbox->dir) < 0)
+		return -1;
 	if (mkdir(path, 0700) < 0 || chmod(path, 01777) < 0)
 		return error_sys(err, errno, "create %s", path);
 	return 0;
@@ -241,7 +244,8 @@ static int copy_hosts(const char *dir, struct error *err)
 
 	if (io_read_file(AT_FDCWD, "/etc/hosts", &hosts, err) < 0)
 		return -1;
-	(void)snprintf(path, sizeof(path), "%s/hosts", dir);
+	if (path_format(path, err, "%s/hosts", dir) < 0)
+		return -1;
 	if (io_replace_file(AT_FDCWD, path, hosts.data ? hosts.data : "", hosts.len, 0644, err) < 0)
 		return -1;
 	return chmod(path, 0644) < 0 ? error_sys(err, errno, "set mode of %s", path) : 0; /* whatever our umask is */
@@ -258,7 +262,8 @@ static int write_files_work(struct task *task, struct error *err)
 
 	if (!hostname)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	(void)snprintf(dir, sizeof(dir), "%s/fs", op->sandbox->dir);
+	if (path_format(dir, err, "%s/fs", op->sandbox->dir) < 0)
+		return -1;
 	if (write_resolv_conf(dir, &dns, err) < 0 || write_hostname(dir, hostname, err) < 0)
 		return -1;
 	return sandbox_host_network(config) ? copy_hosts(dir, err) : write_hosts(dir, hostname, address, err);
@@ -270,11 +275,6 @@ static enum verdict write_files(struct task *task, struct error *err)
 }
 
 /* ---- init ---- */
-
-static char *init_cgroup_path(struct run_pod *op)
-{
-	return arena_printf(&op->arena, "%s/%s", op->sandbox->cgroup_parent, op->sandbox->id);
-}
 
 static int spawn_init(struct run_pod *op, const struct cgroup *cgroup, struct error *err)
 {
@@ -289,13 +289,10 @@ static int spawn_init(struct run_pod *op, const struct cgroup *cgroup, struct er
 static int start_init_work(struct task *task, struct error *err)
 {
 	struct run_pod *op = run_pod_of(task);
-	const char *path = init_cgroup_path(op);
 	struct cgroup *cgroup = NULL;
 	int result;
 
-	if (!path)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	if (cgroup_create(op->op.node->cgroups, path, &cgroup, NULL, err) < 0)
+	if (cgroup_create(op->op.node->cgroups, op->sandbox->cgroup_path, &cgroup, NULL, err) < 0)
 		return -1;
 	result = spawn_init(op, cgroup, err);
 	cgroup_close(cgroup);
@@ -314,13 +311,11 @@ static enum verdict start_init(struct task *task, struct error *err)
 static int end_init_work(struct task *task, struct error *err)
 {
 	struct run_pod *op = run_pod_of(task);
-	const char *path = init_cgroup_path(op);
+	const char *path = op->sandbox->cgroup_path;
 
 	if (op->init.pidfd >= 0 && end_process(op->init.pidfd, err) < 0)
 		return -1;
 	close_fd(&op->init.pidfd);
-	if (!path)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (remove_cgroup(op->op.node->cgroups, path, err) < 0)
 		return -1;
 	cgroup_prune(op->op.node->cgroups, path, NULL);

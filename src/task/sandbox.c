@@ -106,16 +106,28 @@ static const char *cgroup_parent_of(const struct node *node, const Cri__PodSandb
 	return *parent ? parent : node->config->cgroup_parent;
 }
 
+/* "/a/" is "/a", and "/" the root, to which ids are added. */
+static char *copy_parent(const char *parent)
+{
+	size_t len = strlen(parent);
+
+	while (len > 0 && parent[len - 1] == '/')
+		len--;
+	return strndup(parent, len);
+}
+
 static int fill(struct sandbox *sandbox, const char *runtime_handler, struct error *err)
 {
 	const struct node *node = sandbox->node;
 
 	sandbox->runtime_handler = strdup(runtime_handler);
 	sandbox->name_key = sandbox_name_key(sandbox->config);
-	sandbox->cgroup_parent = strdup(cgroup_parent_of(node, sandbox->config));
+	sandbox->cgroup_parent = copy_parent(cgroup_parent_of(node, sandbox->config));
 	if (asprintf(&sandbox->dir, "%s/pods/%s", node->config->state_dir, sandbox->id) < 0)
 		sandbox->dir = NULL;
-	if (!sandbox->runtime_handler || !sandbox->name_key || !sandbox->cgroup_parent || !sandbox->dir)
+	if (sandbox->cgroup_parent && asprintf(&sandbox->cgroup_path, "%s/%s", sandbox->cgroup_parent, sandbox->id) < 0)
+		sandbox->cgroup_path = NULL;
+	if (!sandbox->cgroup_path || !sandbox->runtime_handler || !sandbox->name_key || !sandbox->cgroup_parent || !sandbox->dir)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	return lane_open(node->loop->lanes, sandbox->id, &sandbox->lane, err);
 }
@@ -164,6 +176,7 @@ void sandbox_unref(struct sandbox *sandbox)
 	free(sandbox->name_key);
 	free(sandbox->dir);
 	free(sandbox->cgroup_parent);
+	free(sandbox->cgroup_path);
 	free(sandbox->timeline);
 	free(sandbox);
 }

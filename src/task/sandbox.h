@@ -70,6 +70,7 @@ struct sandbox {
 	struct pod_namespaces ns;
 	struct net_result net;
 	char *cgroup_parent;
+	char *cgroup_path; /* of the init: cgroup_parent/ID */
 	struct process init;
 	struct lane *lane; /* everything of this pod that can block on foreign file systems */
 	struct turn_queue turns;

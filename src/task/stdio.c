@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "task/path.h"
 
 static const char *const names[3] = { "stdin", "stdout", "stderr" };
 
@@ -15,7 +16,8 @@ static int make_fifo(const char *dir, int which, int *ret_inside, struct error *
 {
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, names[which]);
+	if (path_format(path, err, "%s/%s", dir, names[which]) < 0)
+		return -1;
 	if ((unlink(path) < 0 && errno != ENOENT) || mkfifo(path, 0600) < 0)
 		return error_sys(err, errno, "create fifo %s", path);
 	/* O_RDWR neither waits for the other end nor ever lacks it (fifo(7)). */
@@ -27,7 +29,8 @@ static int open_read_end(const char *dir, int which, int *ret_fd, struct error *
 {
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, names[which]);
+	if (path_format(path, err, "%s/%s", dir, names[which]) < 0)
+		return -1;
 	*ret_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 	return *ret_fd < 0 ? error_sys(err, errno, "open fifo %s", path) : 0;
 }

@@ -7,8 +7,6 @@
  */
 #include "task/stop_pod.h"
 
-#include <limits.h>
-#include <stdio.h>
 #include <utlist.h>
 
 #include "base/log.h"
@@ -95,12 +93,10 @@ static int end_init_work(struct task *task, struct error *err)
 {
 	struct stop_pod *op = stop_pod_of(task);
 	const struct sandbox *sandbox = op->sandbox;
-	char path[PATH_MAX];
 
 	if (op->init.pidfd >= 0 && end_process(op->init.pidfd, err) < 0)
 		return -1;
-	(void)snprintf(path, sizeof(path), "%s/%s", sandbox->cgroup_parent, sandbox->id);
-	return remove_cgroup(sandbox->node->cgroups, path, err);
+	return remove_cgroup(sandbox->node->cgroups, sandbox->cgroup_path, err);
 }
 
 static enum verdict end_init(struct task *task, struct error *err)
