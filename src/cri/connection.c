@@ -222,6 +222,7 @@ static void after_turn(struct connection *c)
 {
 	if (c->is_closing)
 		return;
+	session_tell(c->session);
 	if (flush(c) < 0 || c->is_broken || (!c->pending && session_is_over(c->session))) {
 		connection_close(c);
 		return;

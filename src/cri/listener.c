@@ -200,6 +200,7 @@ static void close_handles(struct listener *listener)
 	uv_close((uv_handle_t *)&listener->pause, on_closed);
 }
 
+/* uv_poll_init() also makes the descriptor non-blocking, which an inherited one may not be. */
 static int init_handles(struct listener *listener, uv_loop_t *loop, int fd, struct error *err)
 {
 	int result = uv_poll_init(loop, &listener->poll, fd);

@@ -19,6 +19,8 @@ struct server;
  * systemd's patience (90 s). */
 #define SERVER_GRACE_MS 5000
 
+/* Writes to a client that has gone raise SIGPIPE, which the process must survive (src/serve.c). */
+
 /* Serves the rows of method.h on config->socket, or on the socket that systemd handed over. `config` and `node` must outlive the server. */
 int server_open(struct loop *loop, const struct config *config, struct node *node, struct server **ret_server, struct error *err);
 

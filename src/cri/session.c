@@ -188,6 +188,13 @@ ssize_t session_pull(struct session *session, const uint8_t **ret_data)
 	return len < 0 ? -1 : len;
 }
 
+void session_tell(struct session *session)
+{
+	session->busy++;
+	rpc_run_due(session);
+	session->busy--;
+}
+
 void session_note_written(struct session *session)
 {
 	session->active_us = session_now_us(session);

@@ -68,6 +68,9 @@ int session_receive(struct session *session, const uint8_t *data, size_t len, st
 /* The next bytes to write, valid until the next call of any function of the session; 0: none, -1: no memory. */
 ssize_t session_pull(struct session *session, const uint8_t **ret_data);
 
+/* Tells operations what is due to them; receive, pull and tick do so themselves, so this is for an owner that cannot pull for a while. */
+void session_tell(struct session *session);
+
 /* The owner's write came through: a sign of life, as bytes that came are. */
 void session_note_written(struct session *session);
 

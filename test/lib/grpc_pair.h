@@ -42,26 +42,21 @@ static inline int64_t pair_clock_us(void)
 	return pair_now_us;
 }
 
+/* protobuf-c's strings are not const. */
 static inline void pair_reply(struct call *call, const char *text)
 {
 	Cri__VersionResponse response = CRI__VERSION_RESPONSE__INIT;
-	char *copy = strdup(text);
 
-	response.version = copy;
+	response.version = (char *)(uintptr_t)text;
 	call_reply(call, &response.base);
-	free(copy);
 }
 
 static inline bool pair_send(struct call *call, const char *text)
 {
 	Cri__VersionResponse response = CRI__VERSION_RESPONSE__INIT;
-	char *copy = strdup(text);
-	bool more;
 
-	response.version = copy;
-	more = call_send(call, &response.base);
-	free(copy);
-	return more;
+	response.version = (char *)(uintptr_t)text;
+	return call_send(call, &response.base);
 }
 
 static inline void pair_echo(struct node *node, struct call *call)
@@ -101,16 +96,21 @@ static inline void pair_fail(struct node *node, struct call *call)
 	call_fail(call, &err);
 }
 
+/* Text from the call's arena, which may be out of memory as any operation's. */
 static inline void pair_size(struct node *node, struct call *call)
 {
 	size_t len = (size_t)strtoul(((const Cri__VersionRequest *)call->request)->version, NULL, 10);
-	char *text = malloc(len + 1);
+	char *text = arena_alloc(&call->arena, len + 1);
+	struct error err = ERROR_INIT;
 
 	(void)node;
+	if (!text) {
+		(void)error_set(&err, ERR_EXHAUSTED, "out of memory");
+		call_fail(call, &err);
+		return;
+	}
 	memset(text, 'x', len);
-	text[len] = '\0';
 	pair_reply(call, text);
-	free(text);
 }
 
 static inline int pair_refuse(const ProtobufCMessage *request, struct error *err)

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "test_server.h"
@@ -88,6 +89,13 @@ static void pause_ms(long ms)
 	const struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
 
 	(void)nanosleep(&time, NULL);
+}
+
+static bool is_readable_within(int fd, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, timeout_ms) > 0;
 }
 
 /* HEADERS of a call to /test/NAME (four letters), without a body, as literals. */
@@ -317,6 +325,21 @@ static long rss_kib(pid_t pid)
 	return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+/* Time on a processor so far, in ticks of 10 ms (proc(5), stat, utime and stime). */
+static unsigned long cpu_ticks(pid_t pid)
+{
+	unsigned long user = 0, system_time = 0;
+	char path[64];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system_time), 2);
+	(void)fclose(file);
+	return user + system_time;
+}
+
 static size_t open_descriptors(pid_t pid)
 {
 	char path[64];
@@ -460,6 +483,30 @@ static void test_idle_clients_give_way(void **state)
 	assert_int_equal(test_server_stop(&f->server), 0);
 }
 
+/* Out of descriptors: clients wait in the backlog instead of making the loop spin, and are served when others leave. */
+static void test_out_of_descriptors(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit before, tight;
+	int fds[60];
+
+	assert_true(getrlimit(RLIMIT_NOFILE, &before) == 0 && test_server_start(&f->server, NULL));
+	tight = before;
+	tight.rlim_cur = open_descriptors(f->server.pid) + 20;
+	assert_int_equal(prlimit(f->server.pid, RLIMIT_NOFILE, &tight, NULL), 0);
+	for (int i = 0; i < 60; i++)
+		fds[i] = connect_to(&f->server);
+	say(fds[59], PREFACE, strlen(PREFACE));
+	say(fds[59], SETTINGS, 9);
+	assert_false(is_readable_within(fds[59], 500));
+	assert_true(cpu_ticks(f->server.pid) < 50);
+	for (int i = 0; i < 59; i++)
+		(void)close(fds[i]);
+	assert_true(is_readable_within(fds[59], 10000));
+	(void)close(fds[59]);
+	assert_int_equal(test_server_stop(&f->server), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -475,6 +522,7 @@ int main(void)
 		TEST(test_socket_activation),
 		TEST(test_crowds),
 		TEST(test_idle_clients_give_way),
+		TEST(test_out_of_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
