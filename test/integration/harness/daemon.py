@@ -20,9 +20,11 @@ class Daemon:
         self.socket = self.folder / "monopod.sock"
         self.fault_file = self.folder / "fault"
         self.log = self.folder / "daemon.log"
+        # A bridge is one daemon's: a module may have one of each build at a time.
+        letter, number = ("t", 213) if build == "asan" else ("r", 214)
         self.options = {
             "server.socket": self.socket, "server.root_dir": self.folder / "root", "server.state_dir": self.folder / "state",
-            "server.log_level": "debug", "net.bridge": f"mpt{TAG}", "net.pod_cidr": "10.213.0.0/16",
+            "server.log_level": "debug", "net.bridge": f"mp{letter}{TAG}", "net.pod_cidr": f"10.{number}.0.0/16",
             "image.certs_dir": self.folder / "certs.d", "runtime.cgroup_parent": CGROUP_PARENT, **(options or {})}
         self.bridge = self.options["net.bridge"]
         self.environment = {**os.environ, "MONOPOD_FAULT_FILE": str(self.fault_file), "ASAN_OPTIONS":
