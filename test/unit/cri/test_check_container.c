@@ -241,7 +241,7 @@ static void test_resources(void **state)
 	INVALID("config.linux.resources.unified[0].value: missing", f.unified.value = TEXT(""));
 }
 
-static void test_security(void **state)
+static void test_security_cve_2024_40635(void **state)
 {
 	struct fixture f;
 
@@ -276,8 +276,11 @@ static void test_security(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_config),    cmocka_unit_test(test_process),  cmocka_unit_test(test_mounts),
-		cmocka_unit_test(test_resources), cmocka_unit_test(test_security),
+		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_process),
+		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_resources),
+		cmocka_unit_test(test_security_cve_2024_40635),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, free_fillers);

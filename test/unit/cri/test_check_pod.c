@@ -223,7 +223,7 @@ static void test_ports(void **state)
 		f.ports[0].host_ip = TEXT("0.0.0.0"), f.ports[1].host_ip = TEXT("::"), f.ports[2].host_ip = TEXT("192.0.2.1"));
 }
 
-static void test_labels_and_sysctls(void **state)
+static void test_labels_and_sysctls_cve_2022_0811(void **state)
 {
 	struct fixture f;
 
@@ -243,7 +243,7 @@ static void test_labels_and_sysctls(void **state)
 	INVALID("config.linux.sysctls[0].value:", f.sysctl.value = TEXT("1\n2"));
 }
 
-static void test_security(void **state)
+static void test_security_cve_2024_40635(void **state)
 {
 	struct fixture f;
 
@@ -402,8 +402,8 @@ int main(void)
 		cmocka_unit_test(test_names_and_paths),
 		cmocka_unit_test(test_dns),
 		cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_labels_and_sysctls),
-		cmocka_unit_test(test_security),
+		cmocka_unit_test(test_labels_and_sysctls_cve_2022_0811),
+		cmocka_unit_test(test_security_cve_2024_40635),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_exec),

@@ -239,7 +239,7 @@ static int connect_as_nobody(const struct test_server *server)
 }
 
 /* The mode is opened by hand, as a socket unit may do: credentials still count. */
-static void test_peers_that_are_not_root(void **state)
+static void test_peers_that_are_not_root_cve_2020_15257(void **state)
 {
 	struct fixture *f = *state;
 	int status = -1;
@@ -518,7 +518,7 @@ int main(void)
 		TEST(test_second_daemon_is_refused),
 		TEST(test_stale_socket_is_replaced),
 		TEST(test_other_files_are_left_alone),
-		TEST(test_peers_that_are_not_root),
+		TEST(test_peers_that_are_not_root_cve_2020_15257),
 		TEST(test_socket_activation),
 		TEST(test_crowds),
 		TEST(test_idle_clients_give_way),

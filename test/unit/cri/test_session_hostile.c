@@ -178,7 +178,7 @@ static void test_too_many_streams(void **state)
 	pair_close(pair);
 }
 
-static void test_rapid_reset(void **state)
+static void test_rapid_reset_cve_2023_44487(void **state)
 {
 	struct pair *pair = pair_open();
 	uint32_t id = 1;
@@ -197,6 +197,32 @@ static void test_rapid_reset(void **state)
 	}
 	assert_in_range(id, 100, 5000);
 	assert_true(session_load(pair->server).streams <= 1); /* the one whose reset ended it */
+	pair_close(pair);
+}
+
+/* The client makes us do the resetting, by a window that overflows: operations that go on without a stream are bounded all the same. */
+static void test_made_you_reset_cve_2025_8671(void **state)
+{
+	struct pair *pair = pair_open_with((struct pair_options){ .window = 65535, .max_streams = 10, .max_bytes = 1 << 20 });
+	uint32_t id = 1;
+
+	(void)state;
+	pair_pump(pair);
+	for (; id < 100000 && !pair->broken && !session_is_over(pair->server); id += 2) {
+		struct buffer b = BUFFER_INIT(1 << 20);
+
+		put_frame(&b, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, block, sizeof(block) - 1);
+		put_frame(&b, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, id, "\0\0\0\0\0", 5);
+		deliver(pair, &b);
+		put_frame(&b, NGHTTP2_WINDOW_UPDATE, 0, id, "\x7f\xff\xff\xff", 4);
+		deliver(pair, &b);
+		drain(pair);
+	}
+	assert_in_range(id, 100, 10000);
+	assert_in_range(pair_n_held, 1, 40);
+	assert_int_equal(pair_cancelled, pair_n_held);
+	while (pair_n_held > 0)
+		pair_reply(pair_held[--pair_n_held], "to nobody");
 	pair_close(pair);
 }
 
@@ -303,7 +329,7 @@ static void test_pings_without_reading(void **state)
 	pair_close(pair);
 }
 
-static void test_continuation_flood(void **state)
+static void test_continuation_flood_cve_2024_28182(void **state)
 {
 	struct pair *pair = pair_open();
 	struct buffer b = BUFFER_INIT(1 << 20);
@@ -453,12 +479,13 @@ int main(void)
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_headers_over_limit),
 		cmocka_unit_test(test_too_many_streams),
-		cmocka_unit_test(test_rapid_reset),
+		cmocka_unit_test(test_rapid_reset_cve_2023_44487),
+		cmocka_unit_test(test_made_you_reset_cve_2025_8671),
 		cmocka_unit_test(test_abandoned_operations),
 		cmocka_unit_test(test_floods),
 		cmocka_unit_test(test_empty_data_flood),
 		cmocka_unit_test(test_pings_without_reading),
-		cmocka_unit_test(test_continuation_flood),
+		cmocka_unit_test(test_continuation_flood_cve_2024_28182),
 		cmocka_unit_test(test_client_that_never_reads),
 		cmocka_unit_test(test_idle_uploads),
 		cmocka_unit_test(test_no_preface),
