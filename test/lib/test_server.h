@@ -13,6 +13,7 @@
 #define MONOPOD_TEST_SERVER_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/config.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "cri/server.h"
 #include "loop/loop.h"
@@ -256,12 +258,13 @@ static inline int test_server_stop(struct test_server *server)
 /* Whatever happened. */
 static inline void test_server_release(struct test_server *server)
 {
+	struct error err = ERROR_INIT;
+
 	if (server->pid > 0) {
 		(void)kill(server->pid, SIGKILL);
 		(void)waitpid(server->pid, NULL, 0);
 	}
-	(void)unlink(server->socket);
-	(void)rmdir(server->folder);
+	(void)io_remove_tree(AT_FDCWD, server->folder, &err);
 }
 
 #endif
