@@ -5,6 +5,11 @@
 #define OOM_SCORE_MIN (-1000)
 #define OOM_SCORE_MAX 1000
 
+int64_t oom_score_adj_wanted(const Cri__ContainerConfig *config)
+{
+	return config->linux && config->linux->resources ? config->linux->resources->oom_score_adj : 0;
+}
+
 int oom_score_adj_within(int64_t wanted, int own, bool may_lower)
 {
 	if (wanted < OOM_SCORE_MIN)

@@ -65,6 +65,9 @@ bool container_is_privileged(const Cri__ContainerConfig *config);
 int container_resources(const Cri__ContainerConfig *config, struct arena *arena, struct resources *ret_resources,
 			struct error *err);
 
+/* 0 when the request says nothing: a container is not to inherit what protects the daemon. */
+int64_t oom_score_adj_wanted(const Cri__ContainerConfig *config);
+
 /* What a container that asks for `wanted` gets: below our own value only CAP_SYS_RESOURCE may go (proc_pid_oom_score_adj(5)). */
 int oom_score_adj_within(int64_t wanted, int own, bool may_lower);
 

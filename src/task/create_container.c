@@ -261,8 +261,15 @@ static int begin(struct sandbox *sandbox, Cri__ContainerConfig *config, struct i
 static int start_new(struct sandbox *sandbox, Cri__ContainerConfig *config, struct call *call, struct error *err)
 {
 	struct image *image = NULL;
+	const struct container *other;
+	unsigned n;
 	int result;
 
+	DL_COUNT(sandbox->containers, other, n);
+	if (n >= MAX_CONTAINERS_OF_SANDBOX) {
+		message_free(config);
+		return error_set(err, ERR_EXHAUSTED, "the sandbox has %u containers; remove some first", n);
+	}
 	if (find_image(sandbox->node, config, &image, err) < 0 || container_check(sandbox, config, image, err) < 0) {
 		message_free(config);
 		result = -1;

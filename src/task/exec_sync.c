@@ -194,7 +194,7 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 		.argv = argv,
 		.envp = (const char *const *)container->env,
 		.cwd = container->cwd,
-		.set_oom_score_adj = container->config->linux && container->config->linux->resources,
+		.set_oom_score_adj = true,
 		.oom_score_adj = op->oom_score_adj,
 	};
 
@@ -238,8 +238,7 @@ static enum verdict spawn(struct task *task, struct error *err)
 {
 	struct exec_sync *op = exec_sync_of(task);
 	const struct node *node = op->op.node;
-	const Cri__LinuxContainerConfig *specific = op->container->config->linux;
-	int64_t wanted = specific && specific->resources ? specific->resources->oom_score_adj : 0;
+	int64_t wanted = oom_score_adj_wanted(op->container->config);
 
 	op->oom_score_adj = oom_score_adj_within(wanted, node->own_oom_score_adj, node->may_lower_oom_score);
 	op->target_pidfd = fcntl(op->container->process.pidfd, F_DUPFD_CLOEXEC, 0);

@@ -21,6 +21,11 @@ struct operation;
 struct spawner;
 struct store;
 
+/* Records, lanes and names are small, but a client that never removes what it makes would fill the node with them: forty times what a
+ * kubelet runs by default, and more containers than a pod's manifest can hold. */
+#define MAX_SANDBOXES 4096
+#define MAX_CONTAINERS_OF_SANDBOX 1024
+
 /* Each pull holds a thread, connections and buffers of some megabytes; more at a time share the same line to the registry (arbitrary). */
 #define MAX_PULLS 4
 

@@ -499,6 +499,8 @@ static int start_new(struct node *node, struct call *call, struct error *err)
 	char title[SANDBOX_TITLE_SIZE];
 	struct run_pod *op;
 
+	if (HASH_COUNT(node->sandboxes) >= MAX_SANDBOXES)
+		return error_set(err, ERR_EXHAUSTED, "there are %d sandboxes; remove some first", MAX_SANDBOXES);
 	if (sandbox_check(request->config, request->runtime_handler, err) < 0)
 		return -1;
 	op = operation_new(node, &kind, NULL, err);

@@ -3,6 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Kubelet's are about 70 bytes; an id and a file name follow, and PATH_MAX is 4096 (arbitrary). */
+#define MAX_CGROUP_PARENT 1024
+
 /* More host ports than a node has pods; each becomes one element of an nft map. */
 #define MAX_PORTS 1024
 
@@ -145,6 +148,8 @@ static int check_cgroup_parent(const Cri__PodSandboxConfig *config, struct error
 				 "linux.cgroup_parent: '%s' is a systemd slice, but the cgroup driver is cgroupfs: set the "
 				 "client's to cgroupfs",
 				 parent);
+	if (len > MAX_CGROUP_PARENT)
+		return error_set(err, ERR_INVALID, "linux.cgroup_parent: longer than %d bytes", MAX_CGROUP_PARENT);
 	if (parent[0] != '/' || strstr(parent, "/../") || (len >= 3 && !strcmp(parent + len - 3, "/..")))
 		return error_set(err, ERR_INVALID, "linux.cgroup_parent: '%s' is not an absolute path without '..'", parent);
 	return 0;

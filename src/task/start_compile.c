@@ -32,7 +32,7 @@ static int fill_process(struct start_container *op, struct container_spec *spec,
 	spec->envp = (const char *const *)op->env;
 	spec->cwd = op->cwd;
 	spec->tty = config->tty;
-	spec->set_oom_score_adj = config->linux && config->linux->resources;
+	spec->set_oom_score_adj = true;
 	spec->oom_score_adj = op->oom_score_adj;
 	return 0;
 }

@@ -372,6 +372,51 @@ static void test_a_pod_whose_caller_leaves_is_undone(void **state)
 	assert_true(undone > 0);
 }
 
+/* The same for a container: it was not begun, or ended with a start error, or runs; never something in between. */
+static void test_a_start_whose_caller_leaves(void **state)
+{
+	Cri__StartContainerRequest request = CRI__START_CONTAINER_REQUEST__INIT;
+	char name[] = "left", id[ID_SIZE];
+	struct container_request container;
+	struct inventory before;
+	unsigned undone = 0;
+	struct one_pod p;
+
+	need_node();
+	begin_pod(&p, *state, CRI__NAMESPACE_MODE__CONTAINER);
+	container_request_init(&container, p.pod_id, name, "sleep 1000", CRI__NAMESPACE_MODE__CONTAINER);
+	create_container(p.f, &container, id);
+	start_container(p.f, id);
+	remove_container(p.f, id);
+	before = take_inventory();
+	for (int turns = 0; turns < 40; turns++) {
+		const Cri__ContainerStatus *status;
+		struct test_call test, seen;
+
+		create_container(p.f, &container, id);
+		request.container_id = id;
+		call_begin(p.f, &test, op_start_container, &request.base);
+		for (int i = 0; i < turns && !test.done; i++)
+			(void)uv_run(&p.f->loop.uv, UV_RUN_NOWAIT);
+		cancel(&test);
+		call_wait(p.f, &test);
+		status = container_status(p.f, &seen, id);
+		if (!test.failed)
+			assert_int_equal(status->state, CRI__CONTAINER_STATE__CONTAINER_RUNNING);
+		else if (status->state == CRI__CONTAINER_STATE__CONTAINER_EXITED)
+			assert_int_equal(status->exit_code, 128);
+		else
+			assert_int_equal(status->state, CRI__CONTAINER_STATE__CONTAINER_CREATED);
+		undone += status->exit_code == 128;
+		call_end(&seen);
+		call_end(&test);
+		remove_container(p.f, id);
+		assert_inventory(p.f, &before);
+	}
+	assert_true(undone > 0);
+	end_pod(&p);
+}
+
 static void test_one_of_two_callers_leaves(void **state)
 {
 	struct fixture *f = *state;
@@ -503,6 +548,7 @@ static const struct CMUnitTest tests[] = {
 	POD_TEST(test_unknown_objects),
 	POD_TEST(test_repeated_requests_join),
 	POD_TEST(test_a_pod_whose_caller_leaves_is_undone),
+	POD_TEST(test_a_start_whose_caller_leaves),
 	POD_TEST(test_one_of_two_callers_leaves),
 	POD_TEST(test_a_new_daemon_adopts_what_runs),
 	POD_TEST(test_a_new_daemon_undoes_what_was_begun),

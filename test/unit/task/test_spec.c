@@ -585,11 +585,14 @@ static void test_pid_mode_is_inherited(void **state)
 static void test_sandbox_check(void **state)
 {
 	char handler[] = "runc", none[] = "", slice[] = "/kubepods-burstable.slice", relative[] = "kubepods", up[] = "/a/../b";
+	static char long_path[2000];
 	Cri__PodSandboxConfig config = CRI__POD_SANDBOX_CONFIG__INIT;
 	Cri__LinuxPodSandboxConfig linux_config = CRI__LINUX_POD_SANDBOX_CONFIG__INIT;
 	struct error err = ERROR_INIT;
 
 	(void)state;
+	memset(long_path, 'a', sizeof(long_path) - 1);
+	long_path[0] = '/';
 	config.linux = &linux_config;
 	assert_int_equal(sandbox_check(&config, none, &err), 0);
 	assert_int_equal(sandbox_check(&config, handler, &err), -1);
@@ -598,6 +601,8 @@ static void test_sandbox_check(void **state)
 	assert_int_equal(sandbox_check(&config, none, &err), -1);
 	assert_non_null(strstr(err.text, "cgroupfs"));
 	linux_config.cgroup_parent = relative;
+	assert_int_equal(sandbox_check(&config, none, &err), -1);
+	linux_config.cgroup_parent = long_path;
 	assert_int_equal(sandbox_check(&config, none, &err), -1);
 	linux_config.cgroup_parent = up;
 	assert_int_equal(sandbox_check(&config, none, &err), -1);
