@@ -70,4 +70,7 @@ void child_reap(struct spawner *spawner, pid_t pid, int pidfd);
 
 void stragglers_sweep(struct spawner *spawner);
 
+/* Turns the failure of an operation, described as `what`, into an error. */
+int plan_failure(const char *what, const struct plan_report *report, struct error *err);
+
 #endif

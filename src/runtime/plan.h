@@ -49,6 +49,9 @@ void plan_describe(const struct plan *plan, size_t index, char *text, size_t siz
 /* Short name of the kind of operation, as in timelines: "mount", "pivot", "exec". */
 const char *plan_op_name(const struct plan *plan, size_t index);
 
+/* The first operation that runs after the wait of a plan that has one (container_spec.waits); 0 for the others. */
+size_t plan_after_wait(const struct plan *plan);
+
 /* The names of all kinds of operation, NULL after the last: for fault tests that go through them by table. plan_compile() asks
  * fault_here("plan", kind) for each operation it lays out and makes that operation fail with EIO when it says so. */
 const char *plan_op_kind(size_t index);

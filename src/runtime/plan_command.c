@@ -24,6 +24,9 @@ int command_check(const struct command *command, struct error *err)
 		return error_set(err, ERR_INVALID, "user or group 4294967295 is no id");
 	if (who->ambient & ~(who->permitted & who->inheritable))
 		return error_set(err, ERR_INVALID, "ambient capabilities must be permitted and inheritable");
+	if (command->extras->n_preserved_fds > PLAN_MAX_FDS / 2)
+		return error_set(err, ERR_EXHAUSTED, "%zu descriptors to hand on, limit %u", command->extras->n_preserved_fds,
+				 PLAN_MAX_FDS / 2);
 	if (command->seccomp && command->seccomp->n_insns == 0)
 		return error_set(err, ERR_INVALID, "the seccomp filter is empty");
 	return 0;
@@ -107,7 +110,7 @@ static const char *search_path(const char *const *envp)
 /* More places than this are not searched (arbitrary; shells' own tables stop earlier). */
 #define MAX_CANDIDATES 64
 
-static size_t lay_candidates(struct plan_build *build, const struct command *command, uint32_t list[MAX_CANDIDATES])
+static size_t list_candidates(struct plan_build *build, const struct command *command, uint32_t list[MAX_CANDIDATES])
 {
 	const char *name = command->argv[0];
 	char path[PATH_MAX];
@@ -130,11 +133,12 @@ static size_t lay_candidates(struct plan_build *build, const struct command *com
 	return n;
 }
 
-static void lay_exec(struct plan_build *build, const struct command *command)
+/* PLAN_LOOKUP or PLAN_EXEC. */
+static void lay_candidates(struct plan_build *build, const struct command *command, enum plan_kind kind)
 {
 	uint32_t candidates[MAX_CANDIDATES];
-	size_t n = lay_candidates(build, command, candidates);
-	struct plan_op *op = plan_add(build, PLAN_EXEC);
+	size_t n = list_candidates(build, command, candidates);
+	struct plan_op *op = plan_add(build, kind);
 
 	/* no candidate fits into a path: let the kernel say so */
 	if (n == 0)
@@ -142,8 +146,35 @@ static void lay_exec(struct plan_build *build, const struct command *command)
 	op->text = plan_add_text(build, command->argv[0]);
 	op->list = plan_add_list(build, candidates, n, sizeof(candidates[0]));
 	op->n_list = (uint32_t)n;
-	plan_set_argv(build, command->argv);
-	plan_set_envp(build, command->envp);
+}
+
+static void lay_extras(struct plan_build *build, const struct process_extras *extras)
+{
+	plan_add(build, PLAN_UMASK)->mode = extras->set_umask ? extras->umask : 0022; /* as every engine has it */
+	if (extras->set_personality)
+		lay_value(build, PLAN_PERSONALITY, extras->personality);
+	if (extras->set_io_priority)
+		lay_value(build, PLAN_IO_PRIORITY, (uint64_t)extras->io_priority);
+	if (extras->scheduler) {
+		struct plan_op *op = plan_add(build, PLAN_SCHEDULER);
+
+		op->list = plan_add_list(build, extras->scheduler, sizeof(*extras->scheduler) / sizeof(uint32_t), sizeof(uint32_t));
+		op->n_list = sizeof(*extras->scheduler) / sizeof(uint32_t);
+	}
+}
+
+static void lay_preserved(struct plan_build *build, const struct process_extras *extras)
+{
+	uint32_t slots[PLAN_MAX_FDS];
+	struct plan_op *op;
+
+	for (size_t i = 0; i < extras->n_preserved_fds && i < PLAN_MAX_FDS; i++)
+		slots[i] = (uint32_t)plan_add_fd(build, extras->preserved_fds[i]);
+	if (extras->n_preserved_fds == 0)
+		return;
+	op = plan_add(build, PLAN_KEEP);
+	op->list = plan_add_list(build, slots, extras->n_preserved_fds, sizeof(slots[0]));
+	op->n_list = (uint32_t)extras->n_preserved_fds;
 }
 
 /*
@@ -156,14 +187,15 @@ static void lay_exec(struct plan_build *build, const struct command *command)
  *   working directory again               on a network file system that trusts the user and not root
  *   fork                                  into a PID namespace that has other processes: what they can see, and trace with
  *                                         CAP_SYS_PTRACE, holds no right that they could not have themselves
+ *   wait, startContainer's hooks          when all that can fail has not; with the identity of the container
  *   filter with no_new_privs              as late as possible: it need not allow anything but exec
  */
-void lay_command(struct plan_build *build, const struct command *command)
+int lay_command(struct plan_build *build, const struct command *command, struct error *err)
 {
 	const struct identity *who = command->identity;
 
 	lay_rlimits(build, command);
-	plan_add(build, PLAN_UMASK)->mode = 0022; /* as every engine has it */
+	lay_extras(build, command->extras);
 	lay_chdir(build, command->cwd, PLAN_LATER);
 	if (!command->tty)
 		plan_add(build, PLAN_STDIO)->uid = who->uid;
@@ -179,7 +211,15 @@ void lay_command(struct plan_build *build, const struct command *command)
 		plan_add(build, PLAN_FORK)->text = plan_add_text(build, "enter PID namespace");
 		lay_session(build, command->tty);
 	}
+	if (command->waits)
+		lay_candidates(build, command, PLAN_LOOKUP);
+	if (lay_wait(build, command, err) < 0)
+		return -1;
+	lay_preserved(build, command->extras);
 	if (command->seccomp && who->no_new_privs)
 		lay_seccomp(build, command->seccomp);
-	lay_exec(build, command);
+	lay_candidates(build, command, PLAN_EXEC);
+	plan_set_argv(build, command->argv);
+	plan_set_envp(build, command->envp);
+	return 0;
 }

@@ -107,13 +107,18 @@ static struct command command_of(const struct container_spec *spec, const char *
 		.seccomp = spec->seccomp,
 		.tty = spec->tty,
 		.forks_last = late_fork,
+		.extras = &spec->extras,
+		.hooks = spec->hooks,
+		.waits = spec->waits,
+		.start_socket = spec->start_socket,
 	};
 }
 
 /* Cgroup, namespaces and, on a kernel whose procfs shows only the reader's PID namespace, the process that is in it. */
 static void lay_world(struct plan_build *build, const struct container_spec *spec, bool late_fork)
 {
-	build->clone_flags = CLONE_NEWNS;
+	build->clone_flags = CLONE_NEWNS | (spec->net_ns == NS_NEW ? CLONE_NEWNET : 0U) |
+			     (spec->ipc_ns == NS_NEW ? CLONE_NEWIPC : 0U) | (spec->uts_ns == NS_NEW ? CLONE_NEWUTS : 0U);
 	if (spec->set_oom_score_adj)
 		lay_oom_score(build, spec->oom_score_adj);
 	lay_cgroup_entry(build, spec->cgroup, spec->pid_ns == NS_NEW);
@@ -123,17 +128,11 @@ static void lay_world(struct plan_build *build, const struct container_spec *spe
 	lay_join(build, spec->uts_ns, CLONE_NEWUTS);
 	if (spec->new_cgroup_ns)
 		plan_add(build, PLAN_UNSHARE)->value[0] = CLONE_NEWCGROUP;
+	else if (spec->joins_cgroup_ns)
+		lay_join(build, spec->cgroup_ns, CLONE_NEWCGROUP);
 	lay_join(build, spec->pid_ns, CLONE_NEWPID);
 	if (spec->pid_ns >= 0 && !late_fork)
 		lay_fork(build, -1, 0, "enter PID namespace");
-}
-
-static int lay_root(struct plan_build *build, const struct container_spec *spec, struct error *err)
-{
-	if (spec->rootfs < 0)
-		return error_set(err, ERR_INVALID, "no root file system");
-	plan_add(build, PLAN_ROOT)->fd = plan_add_fd(build, spec->rootfs);
-	return 0;
 }
 
 static void lay_console(struct plan_build *build, const struct identity *who, bool show)
@@ -177,6 +176,8 @@ static int lay_files(struct plan_build *build, const struct container_spec *spec
 		return -1;
 	if (spec->tty)
 		lay_console(build, &spec->identity, has_own_dev(spec));
+	if (lay_create_hooks(build, spec->hooks, err) < 0)
+		return -1;
 	lay_work_dir(build, cwd, &spec->identity);
 	if (lay_paths(build, spec, err) < 0)
 		return -1;
@@ -185,6 +186,13 @@ static int lay_files(struct plan_build *build, const struct container_spec *spec
 
 		op->text = plan_add_text(build, "/");
 		op->value[0] = MOUNT_ATTR_RDONLY;
+	}
+	if (spec->root_propagation) {
+		struct plan_op *op = plan_add(build, PLAN_PROPAGATION);
+
+		op->text = plan_add_text(build, "/");
+		op->value[0] = spec->root_propagation;
+		op->flags |= spec->root_propagation_recursive ? PLAN_RECURSIVE : 0;
 	}
 	return 0;
 }
@@ -200,7 +208,8 @@ static bool mounts_proc(const struct container_spec *spec)
 
 static int lay_container(struct plan_build *build, const struct container_spec *spec, struct error *err)
 {
-	bool late_fork = spec->pid_ns >= 0 && (!mounts_proc(spec) || procfs_takes_pidns());
+	/* hooks are told the process's pid, which must not change after them */
+	bool late_fork = spec->pid_ns >= 0 && !spec->hooks && (!mounts_proc(spec) || procfs_takes_pidns());
 	struct command command;
 	char cwd[PATH_MAX];
 
@@ -210,10 +219,9 @@ static int lay_container(struct plan_build *build, const struct container_spec *
 	if (command_check(&command, err) < 0)
 		return -1;
 	lay_world(build, spec, late_fork);
-	if (lay_files(build, spec, cwd, late_fork, err) < 0)
+	if (lay_settings(build, spec, err) < 0 || lay_files(build, spec, cwd, late_fork, err) < 0)
 		return -1;
-	lay_command(build, &command);
-	return 0;
+	return lay_command(build, &command, err);
 }
 
 int plan_compile(const struct container_spec *spec, struct plan **ret_plan, struct error *err)
@@ -239,6 +247,7 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 		.seccomp = spec->seccomp,
 		.tty = spec->tty,
 		.forks_last = spec->joins_pid_ns,
+		.extras = &spec->extras,
 	};
 
 	if (clean_path(cwd, spec->cwd && spec->cwd[0] ? spec->cwd : "/", "working directory", err) < 0 ||
@@ -255,8 +264,7 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 			 (spec->joins_pid_ns ? CLONE_NEWPID : 0));
 	if (spec->tty)
 		lay_console(build, &spec->identity, false);
-	lay_command(build, &command);
-	return 0;
+	return lay_command(build, &command, err);
 }
 
 int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, struct error *err)

@@ -19,16 +19,32 @@ struct command {
 	const struct seccomp_filter *seccomp;
 	bool tty;
 	bool forks_last; /* to enter a PID namespace that was joined before */
+	const struct process_extras *extras;
+	const struct hooks_spec *hooks; /* or NULL: start_container */
+	bool waits;
+	int start_socket;
 };
 
 /* Checks what can be wrong before anything is laid out. */
 int command_check(const struct command *command, struct error *err);
 
 /* Everything from resource limits to exec. */
-void lay_command(struct plan_build *build, const struct command *command);
+int lay_command(struct plan_build *build, const struct command *command, struct error *err);
 
 /* Capabilities, groups and ids of somebody without any rights, for our own init. */
 void lay_nobody(struct plan_build *build);
+
+/* Host and domain name, sysctls, the loopback: once the namespaces are there. ERR_INVALID for what is the host's. */
+int lay_settings(struct plan_build *build, const struct container_spec *spec, struct error *err);
+
+/* The container's root, inside a copy of the host's tree when hooks are to see both; lay_pivot() leaves that again. */
+int lay_root(struct plan_build *build, const struct container_spec *spec, struct error *err);
+
+/* The stop for outside hooks, createContainer's, and the pivot. */
+int lay_create_hooks(struct plan_build *build, const struct hooks_spec *hooks, struct error *err);
+
+/* The stop for SYNC_READY and the wait; then startContainer's. */
+int lay_wait(struct plan_build *build, const struct command *command, struct error *err);
 
 /* /dev with its links and nodes, and every other mount, in the order of the spec. */
 int lay_mounts(struct plan_build *build, const struct container_spec *spec, bool late_fork, struct error *err);

@@ -53,4 +53,20 @@ struct spawn_result {
 int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
 		struct spawn_result *ret_result, struct error *err);
 
+/*
+ * What a plan with stops asks of whoever runs it: called at each sync point, by the thread that called spawner_run_synced(), while the
+ * process waits. `pid` is the process as the daemon sees it, already the one that will be the command. A failure ends the start.
+ */
+struct sync_handler {
+	int (*on_sync)(void *data, enum sync_point point, pid_t pid, struct error *err);
+	void *data;
+};
+
+/*
+ * As spawner_run() for a plan with stops. One that waits (container_spec.waits) makes this return as soon as SYNC_READY has been handled: the
+ * process is then in its wait, and what happens after it goes to whoever connects. The time that the handler takes does not count.
+ */
+int spawner_run_synced(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
+		       const struct sync_handler *handler, struct spawn_result *ret_result, struct error *err);
+
 #endif

@@ -12,8 +12,9 @@
 
 #include "base/mem.h"
 
-/* The longest names of net.* have some 60 bytes, with an interface name in them some 80; values are a line of numbers. */
-#define NAME_LEN 128
+#define NAME_LEN (SYSCTL_PATH_SIZE - 1)
+
+/* A line of numbers (arbitrary). */
 #define VALUE_LEN 1024
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -48,7 +49,7 @@ static bool consists_of(const char *text, const char *bytes)
  * sysctl(8): the separator that comes first in a name is its separator, the other one stands for '.' inside a component
  * ("net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding"). Writes the path below /proc/sys.
  */
-static int make_path(const char *name, char path[NAME_LEN + 1])
+int sysctl_path(const char *name, char path[SYSCTL_PATH_SIZE])
 {
 	size_t len = strlen(name), first = strcspn(name, "./");
 	char separator = name[first];
@@ -112,7 +113,7 @@ int sysctl_check(const struct sysctl_spec *sysctl, bool own_net, bool own_ipc, s
 	char path[NAME_LEN + 1];
 	int owner;
 
-	if (!sysctl->name || make_path(sysctl->name, path) < 0 || !path_is_sound(path))
+	if (!sysctl->name || sysctl_path(sysctl->name, path) < 0 || !path_is_sound(path))
 		return error_set(err, ERR_INVALID, "sysctl: the name is malformed");
 	owner = find_owner(path);
 	if (owner < 0)
@@ -146,7 +147,7 @@ static int write_one(int proc_sys, const struct sysctl_spec *sysctl, struct erro
 	_cleanup_fd_ int fd = -1;
 	char path[NAME_LEN + 1];
 
-	if (make_path(sysctl->name, path) < 0)
+	if (sysctl_path(sysctl->name, path) < 0)
 		return error_set(err, ERR_INVALID, "sysctl: the name is malformed");
 	fd = (int)syscall(SYS_openat2, proc_sys, path, &how, sizeof(how));
 	if (fd < 0 && errno == ENOENT)

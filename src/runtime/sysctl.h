@@ -14,6 +14,12 @@
 /* More than the network namespace of any distribution sets (arbitrary). */
 #define SYSCTLS_MAX 256
 
+/* The longest names of net.* have some 60 bytes, with an interface name in them some 80. */
+#define SYSCTL_PATH_SIZE 129
+
+/* The path below /proc/sys of a name in either spelling of sysctl(8); -1 for an empty or too long one. */
+int sysctl_path(const char *name, char path[SYSCTL_PATH_SIZE]);
+
 /* ERR_INVALID for an unknown, malformed or unsafe one. No side effect. */
 int sysctl_check(const struct sysctl_spec *sysctl, bool own_net, bool own_ipc, struct error *err);
 

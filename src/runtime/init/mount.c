@@ -10,6 +10,7 @@
 #include "runtime/init/sys.h"
 
 #define AT_RECURSIVE 0x8000
+#define MNT_DETACH 2
 
 bool is_on(int fd, long magic)
 {
@@ -36,6 +37,18 @@ static int attach(int mount, int target)
 	return (int)SYS(move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
+static int attach_to_root(int fd)
+{
+	return (int)SYS(move_mount, fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+static int make_root(int fd)
+{
+	int result = (int)SYS(fchdir, fd);
+
+	return result == 0 ? (int)SYS(chroot, ".") : result;
+}
+
 /*
  * The only mount in this namespace so far is the spawner's, an empty read-only tmpfs. The container's root covers it, and / moves
  * there. Nothing is unmounted (an unmount costs an RCU grace period, milliseconds under load): what lies below is empty, and neither
@@ -44,17 +57,59 @@ static int attach(int mount, int target)
 int op_root(struct run *run, const struct plan_op *op)
 {
 	/* mounts on a root that shares with the host would appear there */
-	struct mount_attr attr = { .propagation = MS_PRIVATE };
+	struct mount_attr attr = { .propagation = op->value[0] ? op->value[0] : MS_PRIVATE };
+	const char *where = op->flags & PLAN_LATER ? op_text(run, op) : "/";
 	int fd = op_slot(op);
 	int result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
 
 	if (result == 0)
-		result = (int)SYS(move_mount, fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
-	if (result == 0)
-		result = (int)SYS(fchdir, fd);
-	if (result == 0)
-		result = (int)SYS(chroot, ".");
+		result = (int)SYS(move_mount, fd, "", AT_FDCWD, where, MOVE_MOUNT_F_EMPTY_PATH);
+	if (result == 0 && !(op->flags & PLAN_LATER))
+		result = make_root(fd);
 	run->root = fd;
+	return result;
+}
+
+/*
+ * Hooks that come from the host find the host's files, with the container's root at its place among them. The copy is private: what
+ * they mount is seen in the container alone.
+ */
+int op_host_root(struct run *run, const struct plan_op *op)
+{
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
+	int fd = op_slot(op);
+	int result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
+
+	(void)run;
+	if (result == 0)
+		result = attach_to_root(fd);
+	return result == 0 ? make_root(fd) : result;
+}
+
+/* Here something has to be unmounted: the host's tree, which lies on the new root after the exchange. */
+int op_pivot(struct run *run, const struct plan_op *op)
+{
+	int result = (int)SYS(fchdir, run->root);
+
+	(void)op;
+	if (result == 0)
+		result = (int)SYS(pivot_root, ".", ".");
+	if (result == 0)
+		result = (int)SYS(umount2, ".", MNT_DETACH);
+	return result == 0 ? (int)SYS(chdir, "/") : result;
+}
+
+int op_propagation(struct run *run, const struct plan_op *op)
+{
+	struct mount_attr attr = { .propagation = op->value[0] };
+	int fd = path_open(run, op_text(run, op), O_PATH, RESOLVE_NO_SYMLINKS);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | (op->flags & PLAN_RECURSIVE ? AT_RECURSIVE : 0), &attr,
+			  sizeof(attr));
+	(void)SYS(close, fd);
 	return result;
 }
 

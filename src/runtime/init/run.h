@@ -18,17 +18,23 @@
 struct run {
 	struct plan_header *plan;
 	uint64_t began_us;
+	int report;         /* PLAN_FD_REPORT, or where op_keep() has moved it */
 	int root;           /* O_PATH descriptor of the container's /, -1 before there is one */
 	int dev;            /* the tmpfs on /dev, -1 before the first node or link in it */
 	int mask;           /* the empty tmpfs that covers masked directories, attached; -1 before the first */
 	int null;           /* the container's /dev/null, verified; -1 before the first masked file */
+	int proc;           /* a procfs that is mounted nowhere, -1 before the first sysctl */
 	bool chdir_refused; /* try again with the container's identity */
+	int hook_status;    /* wait status of a hook that failed, for the report */
 };
 
 typedef int op_fn(struct run *run, const struct plan_op *op);
 
 /* mount.c */
+op_fn op_host_root;
 op_fn op_root;
+op_fn op_pivot;
+op_fn op_propagation;
 op_fn op_mount;
 op_fn op_bind;
 op_fn op_attributes;
@@ -51,6 +57,20 @@ op_fn op_fork;
 op_fn op_join;
 op_fn op_unshare;
 
+/* settings.c */
+op_fn op_hostname;
+op_fn op_domainname;
+op_fn op_sysctl;
+op_fn op_loopback;
+op_fn op_personality;
+op_fn op_scheduler;
+op_fn op_io_priority;
+
+/* hook.c */
+op_fn op_sync;
+op_fn op_wait;
+op_fn op_hook;
+
 /* process.c */
 op_fn op_signals;
 op_fn op_session;
@@ -58,6 +78,8 @@ op_fn op_rlimit;
 op_fn op_umask;
 op_fn op_chdir;
 op_fn op_close_on_exec;
+op_fn op_lookup;
+op_fn op_keep;
 op_fn op_exec;
 op_fn op_stay;
 
@@ -74,6 +96,7 @@ op_fn op_seccomp;
 uint64_t now_us(void);
 void report_failed(const struct run *run, uint32_t op, int error);
 int report_forked(const struct run *run, int pid);
+int report_sync(const struct run *run);
 int report_console(const struct run *run, int master);
 int report_done(const struct run *run);
 
