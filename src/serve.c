@@ -1,5 +1,5 @@
 /*
- *     configuration ─► own the directories ─► loop ─► node (adopts what runs) ─► server ─► READY=1 ─► loop_run()
+ *     configuration ─► own the socket, the directories and the bridge ─► loop ─► node (adopts what runs) ─► server ─► READY=1 ─► loop_run()
  *
  * SIGTERM or SIGINT: the server stops listening and lets calls end, then the node lets its operations end, then the loop stops. Containers
  * go on running. A second signal ends the daemon at once, which is as safe as SIGKILL.
@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cri/server.h"
+#include "cri/socket.h"
 #include "loop/loop.h"
 #include "task/node.h"
 
@@ -37,6 +38,7 @@ struct daemon {
 	struct loop loop;
 	struct node *node;
 	struct server *server;
+	struct server_socket socket;
 	int root_lock, state_lock, bridge_lock;
 	char bridge_lock_path[64];
 	bool is_stopping;
@@ -179,14 +181,16 @@ static void release_bridge(struct daemon *daemon)
 	close_fd(&daemon->bridge_lock);
 }
 
-static int make_socket_folder(const char *path, struct error *err)
+static int own_socket(struct daemon *daemon, struct error *err)
 {
 	_cleanup_free_
-	char *copy = strdup(path);
+	char *copy = strdup(daemon->config->socket);
 
 	if (!copy)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	return io_make_dirs(dirname(copy), 0755, err);
+	if (io_make_dirs(dirname(copy), 0755, err) < 0)
+		return -1;
+	return server_socket_open(daemon->config->socket, &daemon->socket, err);
 }
 
 static int own_directories(struct daemon *daemon, struct error *err)
@@ -196,9 +200,7 @@ static int own_directories(struct daemon *daemon, struct error *err)
 	if (strcmp(daemon->config->root_dir, daemon->config->state_dir) != 0 &&
 	    own_directory(daemon->config->state_dir, &daemon->state_lock, err) < 0)
 		return -1;
-	if (own_bridge(daemon, err) < 0)
-		return -1;
-	return make_socket_folder(daemon->config->socket, err);
+	return own_bridge(daemon, err);
 }
 
 /* ---- systemd ---- */
@@ -269,7 +271,7 @@ static int serve(struct daemon *daemon, struct error *err)
 {
 	if (node_open(&daemon->loop, daemon->config, &daemon->node, err) < 0)
 		return -1;
-	if (server_open(&daemon->loop, daemon->config, daemon->node, &daemon->server, err) < 0) {
+	if (server_open(&daemon->loop, daemon->config, &daemon->socket, daemon->node, &daemon->server, err) < 0) {
 		on_server_closed(daemon);
 		loop_run(&daemon->loop);
 		return -1;
@@ -288,17 +290,12 @@ static void release(struct daemon *daemon)
 		node_free(daemon->node);
 	loop_release(&daemon->loop);
 	server_free(daemon->server);
-	release_bridge(daemon);
-	close_fd(&daemon->state_lock);
-	close_fd(&daemon->root_lock);
 }
 
-static int run(struct daemon *daemon, struct error *err)
+static int serve_with_loop(struct daemon *daemon, struct error *err)
 {
 	int result;
 
-	if (own_directories(daemon, err) < 0)
-		return -1;
 	if (loop_init(&daemon->loop, on_signal, daemon, err) < 0)
 		return -1;
 	result = serve(daemon, err);
@@ -306,9 +303,30 @@ static int run(struct daemon *daemon, struct error *err)
 	return result;
 }
 
+static void release_locks(struct daemon *daemon)
+{
+	server_socket_close(&daemon->socket);
+	release_bridge(daemon);
+	close_fd(&daemon->state_lock);
+	close_fd(&daemon->root_lock);
+}
+
+/* The socket first: it is what a second daemon by mistake has in common with the first, and it has touched nothing when refused. */
+static int run(struct daemon *daemon, struct error *err)
+{
+	int result = -1;
+
+	if (own_socket(daemon, err) == 0 && own_directories(daemon, err) == 0)
+		result = serve_with_loop(daemon, err);
+	release_locks(daemon);
+	return result;
+}
+
 int serve_main(struct config *config, struct error *err)
 {
-	struct daemon daemon = { .config = config, .root_lock = -1, .state_lock = -1, .bridge_lock = -1 };
+	struct daemon daemon = {
+		.config = config, .socket = SERVER_SOCKET_INIT, .root_lock = -1, .state_lock = -1, .bridge_lock = -1
+	};
 
 	return become_daemon(config, err) < 0 ? -1 : run(&daemon, err);
 }
