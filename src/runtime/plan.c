@@ -51,6 +51,7 @@ static const struct name {
 } namespaces[] = {
 	{ CLONE_NEWNS, "mount" }, { CLONE_NEWNET, "network" }, { CLONE_NEWIPC, "IPC" },
 	{ CLONE_NEWUTS, "UTS" },  { CLONE_NEWPID, "PID" },     { CLONE_NEWCGROUP, "cgroup" },
+	{ CLONE_NEWUSER, "user" },
 }, limits[] = {
 	{ RLIMIT_CPU, "cpu" },		 { RLIMIT_FSIZE, "fsize" },	  { RLIMIT_DATA, "data" },
 	{ RLIMIT_STACK, "stack" },	 { RLIMIT_CORE, "core" },	  { RLIMIT_RSS, "rss" },
@@ -142,6 +143,8 @@ static void describe_special(const struct plan_header *plan, const struct plan_o
 		(void)fprintf(out, "set resource limit %s", limit_name(op->mode));
 	} else if (op->kind == PLAN_USER) {
 		(void)fprintf(out, "become user %u group %u", op->uid, op->gid);
+	} else if (op->kind == PLAN_OWNER) {
+		(void)fprintf(out, "make files for %u:%u", op->uid, op->gid);
 	} else {
 		(void)fputs(op->kind == PLAN_JOIN ? "join namespace" : "make namespace", out);
 		print_set(out, namespaces, ARRAY_SIZE(namespaces), op->value[0]);
@@ -252,6 +255,9 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 	case PLAN_STDIO:
 		(void)fprintf(out, " owner %u", op->uid);
 		break;
+	case PLAN_UNSHARE:
+		(void)fputs(op->fd >= 0 ? " of user namespace" : "", out);
+		break;
 	case PLAN_RLIMIT:
 		print_limit(out, op->value[0]);
 		print_limit(out, op->value[1]);
@@ -291,7 +297,7 @@ static void print_flags(const struct plan_op *op, FILE *out)
 		{ PLAN_FAULT, "[fault]" },         { PLAN_NO_LINKS, "[no links]" },
 		{ PLAN_FILE, "[file]" },           { PLAN_TTY, "[tty]" },
 		{ PLAN_LATER, "[or later]" },      { PLAN_RETRY, "[if refused before]" },
-		{ PLAN_RECURSIVE, "[recursive]" },
+		{ PLAN_RECURSIVE, "[recursive]" }, { PLAN_OWNED, "[owned]" },
 	};
 
 	print_set(out, flags, ARRAY_SIZE(flags), op->flags);

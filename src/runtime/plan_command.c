@@ -7,12 +7,42 @@
 #include "base/mem.h"
 #include "runtime/plan_lay.h"
 #include "runtime/seccomp.h"
+#include "runtime/userns.h"
 
 /* Where commands are looked for when the environment has no PATH: what container engines give images without one. */
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /* The kernel's overflow ids (Documentation/admin-guide/sysctl/fs.rst): nobody. */
 #define NOBODY 65534
+
+int outside_uid(const struct user_ns_spec *user_ns, uid_t inside, uid_t *ret_outside, struct error *err)
+{
+	*ret_outside = inside;
+	if (!user_ns || id_map_find(user_ns->maps.uids, user_ns->maps.n_uids, inside, ret_outside))
+		return 0;
+	return error_set(err, ERR_INVALID, "user %u is not mapped in the user namespace", inside);
+}
+
+int outside_gid(const struct user_ns_spec *user_ns, gid_t inside, gid_t *ret_outside, struct error *err)
+{
+	*ret_outside = inside;
+	if (!user_ns || id_map_find(user_ns->maps.gids, user_ns->maps.n_gids, inside, ret_outside))
+		return 0;
+	return error_set(err, ERR_INVALID, "group %u is not mapped in the user namespace", inside);
+}
+
+static int check_mapped(const struct user_ns_spec *user_ns, const struct identity *who, struct error *err)
+{
+	uint32_t ignored;
+
+	if (outside_uid(user_ns, who->uid, &ignored, err) < 0 || outside_gid(user_ns, who->gid, &ignored, err) < 0)
+		return -1;
+	for (size_t i = 0; i < who->n_groups; i++) {
+		if (outside_gid(user_ns, who->groups[i], &ignored, err) < 0)
+			return -1;
+	}
+	return 0;
+}
 
 int command_check(const struct command *command, struct error *err)
 {
@@ -29,7 +59,7 @@ int command_check(const struct command *command, struct error *err)
 				 PLAN_MAX_FDS / 2);
 	if (command->seccomp && command->seccomp->n_insns == 0)
 		return error_set(err, ERR_INVALID, "the seccomp filter is empty");
-	return 0;
+	return check_mapped(command->user_ns, who, err);
 }
 
 static void lay_value(struct plan_build *build, enum plan_kind kind, uint64_t value)
@@ -90,10 +120,22 @@ static void lay_identity(struct plan_build *build, const struct identity *who)
 		(void)plan_add(build, PLAN_NO_NEW_PRIVS);
 }
 
-void lay_nobody(struct plan_build *build)
+/* The last id that a map has, where that is less than the usual one. */
+static uint32_t nobody_of(const struct id_map *maps, size_t n)
 {
-	const struct identity nobody = { .uid = NOBODY, .gid = NOBODY, .no_new_privs = true };
+	uint32_t found = n > 0 ? maps[0].inside + maps[0].length - 1 : NOBODY, ignored;
 
+	return id_map_find(maps, n, NOBODY, &ignored) ? NOBODY : found;
+}
+
+void lay_nobody(struct plan_build *build, const struct user_ns_spec *user_ns)
+{
+	struct identity nobody = { .uid = NOBODY, .gid = NOBODY, .no_new_privs = true };
+
+	if (user_ns) {
+		nobody.uid = nobody_of(user_ns->maps.uids, user_ns->maps.n_uids);
+		nobody.gid = nobody_of(user_ns->maps.gids, user_ns->maps.n_gids);
+	}
 	lay_value(build, PLAN_BOUNDING, nobody.bounding);
 	lay_identity(build, &nobody);
 }
@@ -177,9 +219,30 @@ static void lay_preserved(struct plan_build *build, const struct process_extras 
 	op->n_list = (uint32_t)extras->n_preserved_fds;
 }
 
+/* Ids were checked by command_check(). */
+static void lay_stdio(struct plan_build *build, const struct command *command, unsigned flags)
+{
+	struct plan_op *op = plan_add(build, PLAN_STDIO);
+	struct error ignored;
+	uid_t uid = 0;
+
+	(void)outside_uid(command->user_ns, command->identity->uid, &uid, &ignored);
+	op->uid = uid;
+	op->flags |= (uint16_t)flags;
+}
+
+void lay_limits(struct plan_build *build, const struct command *command)
+{
+	lay_rlimits(build, command);
+	lay_extras(build, command->extras);
+	if (command->user_ns && !command->tty)
+		lay_stdio(build, command, PLAN_LATER);
+}
+
 /*
  * The order, and why:
- *   limits, mode mask, working directory  while root: hard limits may rise, a private directory can be entered
+ *   limits                                while the host's root: hard limits may rise (lay_limits())
+ *   mode mask, working directory          while root: a private directory can be entered
  *   session                               before a filter may forbid it, but in the last process, which the terminal is for
  *   bounding set                          needs CAP_SETPCAP
  *   filter without no_new_privs           needs CAP_SYS_ADMIN; it must let the rest of this list pass, as with every engine
@@ -194,11 +257,9 @@ int lay_command(struct plan_build *build, const struct command *command, struct 
 {
 	const struct identity *who = command->identity;
 
-	lay_rlimits(build, command);
-	lay_extras(build, command->extras);
 	lay_chdir(build, command->cwd, PLAN_LATER);
 	if (!command->tty)
-		plan_add(build, PLAN_STDIO)->uid = who->uid;
+		lay_stdio(build, command, command->user_ns ? PLAN_RETRY : 0);
 	(void)plan_add(build, PLAN_CLOSE_ON_EXEC);
 	if (!command->forks_last)
 		lay_session(build, command->tty);

@@ -30,6 +30,28 @@ struct identity {
 	bool no_new_privs;
 };
 
+/* `length` ids from `inside` on, as a user namespace sees them, are those from `outside` on of the host (user_namespaces(7)). */
+struct id_map {
+	uint32_t inside, outside, length;
+};
+
+struct id_maps {
+	const struct id_map *uids;
+	size_t n_uids;
+	const struct id_map *gids;
+	size_t n_gids;
+};
+
+/*
+ * A user namespace to live in. There is always a descriptor, of a pin (namespaces.h) or of one that userns_create() has just made for
+ * this container: the maps must be written from outside. The maps are those that were written to it; by them the compiler finds the
+ * host's ids, for what is made before the process enters the namespace.
+ */
+struct user_ns_spec {
+	int fd;
+	struct id_maps maps;
+};
+
 struct rlimit_spec {
 	int resource; /* RLIMIT_* */
 	uint64_t soft, hard;
@@ -82,12 +104,13 @@ struct device_spec {
 	mode_t type;      /* S_IFCHR or S_IFBLK */
 	mode_t mode;
 	unsigned major, minor;
-	uid_t uid;
+	uid_t uid; /* the container's ids */
 	gid_t gid;
+	bool host_owned; /* the ids are the host's: in a user namespace they are nobody's, unless mapped there */
 };
 
 /* A namespace to join: a descriptor, or one of the two below. */
-#define NS_NEW (-1)  /* a new one for this container */
+#define NS_NEW (-1)  /* a new one for this container, owned by its user namespace where it has one */
 #define NS_HOST (-2) /* the daemon's own */
 
 /* How long a hook may take that does not say: the specification knows no limit, we do (arbitrary). */
@@ -139,6 +162,7 @@ struct container_spec {
 	bool tty; /* stdio becomes a pty of the container's own devpts (console_fd in struct spawn_result) */
 
 	/* its world */
+	const struct user_ns_spec *user_ns; /* NULL: the host's */
 	int net_ns, ipc_ns, uts_ns; /* descriptor, NS_NEW (with lo set up) or NS_HOST */
 	int pid_ns;                 /* descriptor, NS_NEW or NS_HOST */
 	bool new_cgroup_ns;
@@ -172,8 +196,9 @@ struct container_spec {
 /* A process inside a running container: joins all of its namespaces and its cgroup. */
 struct exec_spec {
 	const char *name;
-	int target_pidfd;  /* the container's init */
-	bool joins_pid_ns; /* false when the container lives in the host's */
+	int target_pidfd;                   /* the container's init */
+	bool joins_pid_ns;                  /* false when the container lives in the host's */
+	const struct user_ns_spec *user_ns; /* the container's, joined by target_pidfd: `fd` is not looked at. NULL: the host's */
 	const struct cgroup *cgroup;
 	const char *const *argv;
 	const char *const *envp;

@@ -282,7 +282,15 @@ static int spawn_init(struct run_pod *op, const struct cgroup *cgroup, struct er
 	static const int no_stdio[3] = { -1, -1, -1 };
 	_cleanup_plan_ struct plan *plan = NULL;
 
-	if (plan_compile_pod_init(op->sandbox->id, op->ns.net, op->ns.ipc, op->ns.uts, cgroup, &plan, err) < 0)
+	const struct pod_init_spec spec = {
+		.name = op->sandbox->id,
+		.net_ns = op->ns.net,
+		.ipc_ns = op->ns.ipc,
+		.uts_ns = op->ns.uts,
+		.cgroup = cgroup,
+	};
+
+	if (plan_compile_pod_init(&spec, &plan, err) < 0)
 		return -1;
 	return spawner_run(op->op.node->spawner, plan, no_stdio, 10000, &op->init, err);
 }

@@ -118,8 +118,8 @@ int op_stdio(struct run *run, const struct plan_op *op)
 		int result = 0;
 
 		if (is_null(fd))
-			result = use_own_null(run, fd);
-		else if (op->uid != 0 && file_type(fd) == S_IFIFO)
+			result = op->flags & PLAN_LATER ? 0 : use_own_null(run, fd);
+		else if (op->uid != 0 && !(op->flags & PLAN_RETRY) && file_type(fd) == S_IFIFO)
 			result = (int)SYS(fchown, fd, op->uid, -1);
 		if (result < 0)
 			return result;

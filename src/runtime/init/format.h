@@ -55,12 +55,12 @@ enum {
  *   signals        default dispositions, nothing blocked
  *   session        a session of its own; PLAN_TTY: with descriptor 0 as the controlling terminal
  *   join           setns(slot, value[0])
- *   unshare        unshare(value[0])
+ *   unshare        unshare(value[0]); with a user namespace in the slot, that one owns the new namespaces
  *   host-root      the mount in the slot, a copy of the host's, becomes / for hooks; the container's root is attached inside it
  *   root           the mount in the slot becomes /, with propagation value[0]; PLAN_LATER: is attached at `text` and becomes / by the pivot
  *   pivot          the root becomes /, and what was / is let go
  *   mount          list[0] is the file system, then pairs of option and value (0: a flag); on `text`, attributes value[0]; for proc the
- *                  slot may hold the PID namespace to show
+ *                  slot may hold the PID namespace to show; PLAN_OWNED: its root belongs to the owner
  *   bind           the mount in the slot on `text`, attributes value[0]; PLAN_FILE: the missing target is a file
  *   mkdir          `text` and its missing parents, with mode, uid and gid
  *   symlink        `text`, pointing to list[0]; its directory is on a file system that was mounted by this plan
@@ -69,7 +69,8 @@ enum {
  *   mask           hides `text`
  *   readonly       makes `text` read-only
  *   console        a pty becomes descriptors 0, 1 and 2; its master goes to the daemon; PLAN_FILE: and appears as /dev/console
- *   stdio          gives pipes among 0, 1 and 2 to uid, and replaces null devices by the container's own
+ *   stdio          gives pipes among 0, 1 and 2 to uid, and replaces null devices by the container's own; PLAN_LATER: the first
+ *                  alone; PLAN_RETRY: the second alone
  *   rlimit         resource mode, value[0] soft, value[1] hard
  *   umask          mode
  *   chdir          to `text`; PLAN_LATER: a refusal may be cured by the retry; PLAN_RETRY: only after such a refusal
@@ -97,6 +98,7 @@ enum {
  *   seccomp        list is the filter, value[0] its flags
  *   exec           the header's vectors; list are the paths to try; `text` is what was asked for
  *   stay           reaps for ever, under the name `text`
+ *   owner          from here on, directories, files and links that no operation names an owner for belong to uid and gid
  */
 #define PLAN_KINDS(X)                                                                                                              \
 	X(OOM_SCORE, "oom-score", PLAN_HAS_FD | PLAN_HAS_TEXT)                                                                     \
@@ -105,7 +107,7 @@ enum {
 	X(SIGNALS, "signals", 0)                                                                                                   \
 	X(SESSION, "session", 0)                                                                                                   \
 	X(JOIN, "join", PLAN_HAS_FD)                                                                                               \
-	X(UNSHARE, "unshare", 0)                                                                                                   \
+	X(UNSHARE, "unshare", PLAN_MAY_FD)                                                                                         \
 	X(HOST_ROOT, "host-root", PLAN_HAS_FD)                                                                                     \
 	X(PIVOT, "pivot", 0)                                                                                                       \
 	X(ROOT, "root", PLAN_HAS_FD | PLAN_HAS_TEXT)                                                                               \
@@ -144,7 +146,8 @@ enum {
 	X(KEEP, "keep", PLAN_LISTS_NUMBERS)                                                                                        \
 	X(SECCOMP, "seccomp", PLAN_LISTS_FILTER)                                                                                   \
 	X(EXEC, "exec", PLAN_HAS_TEXT | PLAN_LISTS_TEXTS)                                                                          \
-	X(STAY, "stay", PLAN_HAS_TEXT)
+	X(STAY, "stay", PLAN_HAS_TEXT)                                                                                             \
+	X(OWNER, "owner", 0)
 
 enum plan_kind {
 #define PLAN_KIND_ENUM(id, name, refers) PLAN_##id,
@@ -166,6 +169,7 @@ enum {
 	PLAN_LATER = 32,
 	PLAN_RETRY = 64,
 	PLAN_RECURSIVE = 128,
+	PLAN_OWNED = 256,
 };
 
 struct plan_op {

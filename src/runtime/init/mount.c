@@ -152,9 +152,17 @@ static int check_target(const struct plan_op *op, int target)
 	return !(op->flags & PLAN_ON_PROC) && is_on(target, PROC_SUPER_MAGIC) ? -EPERM : 0;
 }
 
+/* A read-only one keeps its owner: nothing can be made in it anyhow. */
+static int give_to_owner(const struct run *run, int mount)
+{
+	int result = (int)SYS(fchownat, mount, "", run->uid, run->gid, AT_EMPTY_PATH);
+
+	return result == -EROFS ? 0 : result;
+}
+
 int op_mount(struct run *run, const struct plan_op *op)
 {
-	int target = path_make_dir(run, op, 0755);
+	int target = path_make_dir(run, op);
 	int fd, result;
 
 	if (target < 0)
@@ -162,7 +170,9 @@ int op_mount(struct run *run, const struct plan_op *op)
 	result = check_target(op, target);
 	fd = result < 0 ? result : new_mount(run, op);
 	if (fd >= 0) {
-		result = attach(fd, target);
+		result = op->flags & PLAN_OWNED ? give_to_owner(run, fd) : 0;
+		if (result == 0)
+			result = attach(fd, target);
 		(void)SYS(close, fd);
 	} else {
 		result = fd;
@@ -173,7 +183,7 @@ int op_mount(struct run *run, const struct plan_op *op)
 
 int op_bind(struct run *run, const struct plan_op *op)
 {
-	int target = op->flags & PLAN_FILE ? path_make_file(run, op) : path_make_dir(run, op, 0755);
+	int target = op->flags & PLAN_FILE ? path_make_file(run, op) : path_make_dir(run, op);
 	int result;
 
 	if (target < 0)

@@ -10,7 +10,7 @@
 
 int op_mkdir(struct run *run, const struct plan_op *op)
 {
-	int fd = path_make_dir(run, op, op->mode);
+	int fd = path_make_dir_for(run, op, op->mode, op->uid, op->gid);
 
 	if (fd < 0)
 		return fd;
@@ -70,6 +70,8 @@ int op_symlink(struct run *run, const struct plan_op *op)
 	if (dir < 0)
 		return dir;
 	result = (int)SYS(symlinkat, target, dir, name);
+	if (result == 0 && (run->uid != 0 || run->gid != 0))
+		result = (int)SYS(fchownat, dir, name, run->uid, run->gid, AT_SYMLINK_NOFOLLOW);
 	close_parent(run, dir);
 	return result;
 }

@@ -19,6 +19,7 @@ struct run {
 	struct plan_header *plan;
 	uint64_t began_us;
 	int report;         /* PLAN_FD_REPORT, or where op_keep() has moved it */
+	uint32_t uid, gid;  /* owner of what is made without one being named */
 	int root;           /* O_PATH descriptor of the container's /, -1 before there is one */
 	int dev;            /* the tmpfs on /dev, -1 before the first node or link in it */
 	int mask;           /* the empty tmpfs that covers masked directories, attached; -1 before the first */
@@ -56,6 +57,7 @@ op_fn op_cgroup;
 op_fn op_fork;
 op_fn op_join;
 op_fn op_unshare;
+op_fn op_owner;
 
 /* settings.c */
 op_fn op_hostname;
@@ -105,8 +107,11 @@ int report_done(const struct run *run);
 /* `resolve` adds RESOLVE_* flags of openat2(2). */
 int path_open(const struct run *run, const char *path, uint64_t flags, uint64_t resolve);
 
-/* Opens the directory that operation's text names and creates what is missing of it, for uid and gid. O_PATH. */
-int path_make_dir(const struct run *run, const struct plan_op *op, uint32_t mode);
+/* Opens the directory that operation's text names and creates what is missing of it, for the operation's uid and gid. O_PATH. */
+int path_make_dir_for(const struct run *run, const struct plan_op *op, uint32_t mode, uint32_t uid, uint32_t gid);
+
+/* The same, mode 0755, for the owner. */
+int path_make_dir(const struct run *run, const struct plan_op *op);
 
 /* The same for an empty regular file; whatever is there that is no directory is fine. */
 int path_make_file(const struct run *run, const struct plan_op *op);

@@ -307,7 +307,7 @@ static void workdir_through_a_link_stays_inside(void **state)
 /* CVE-2025-31133: /dev/null of the container is not what it should be. */
 static void cve_2025_31133_a_false_null_device(void **state)
 {
-	static const struct device_spec zero_as_null = { "/dev/null", S_IFCHR, 0666, 1, 5, 0, 0 };
+	static const struct device_spec zero_as_null = { "/dev/null", S_IFCHR, 0666, 1, 5, 0, 0, false };
 	static const char *const masked[] = { "/proc/version", NULL };
 	struct container_spec spec = box_spec(box_root(state));
 	struct box_run run;
@@ -449,7 +449,7 @@ static void cve_2019_5736_the_interpreter_is_sealed(void **state)
 
 	(void)state;
 	/* the one plan whose process goes on as the interpreter */
-	expect_ok(plan_compile_pod_init("sealed", NS_HOST, NS_HOST, NS_HOST, NULL, &plan, &err));
+	expect_ok(plan_compile_pod_init(&(struct pod_init_spec){ "sealed", NULL, NS_HOST, NS_HOST, NS_HOST, NULL }, &plan, &err));
 	expect_ok(box_start_plan(plan, &run, &err));
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", run.spawned.pid);
 	assert_int_equal(open(path, O_WRONLY | O_CLOEXEC), -1);
