@@ -263,23 +263,10 @@ static int explain_silence(const struct run *run, struct error *err)
 	return error_set(err, ERR_INTERNAL, "the process was killed by signal %d before its command", info.si_status);
 }
 
-int plan_failure(const char *what, const struct plan_report *report, struct error *err)
-{
-	if (report->status && WIFSIGNALED(report->status))
-		return error_set(err, ERR_STATE, "%s: killed by signal %d", what, WTERMSIG(report->status));
-	if (report->status)
-		return error_set(err, ERR_STATE, "%s: exit code %d", what, WEXITSTATUS(report->status));
-	return error_sys(err, report->error, "%s", what);
-}
-
 static int judge(const struct run *run, struct error *err)
 {
-	char text[256];
-
-	if (run->failed) {
-		plan_describe(run->plan, run->last.op, text, sizeof(text));
-		return plan_failure(text, &run->last, err);
-	}
+	if (run->failed)
+		return plan_failure(run->plan, &run->last, err);
 	return run->done || run->waits ? 0 : explain_silence(run, err);
 }
 

@@ -1,7 +1,7 @@
 /*
  * The spawner: the one thread from which processes are cloned.
  *
- * It lives in a mount namespace of its own that holds a single empty tmpfs, so a clone copies one mount, not the node's thousands; it
+ * It lives in a mount namespace of its own that holds a single small tmpfs, so a clone copies one mount, not the node's thousands; it
  * has a descriptor table of its own, so a clone copies a dozen, not the daemon's thousands; and its children share the daemon's memory
  * (CLONE_VM | CLONE_VFORK) for the microseconds until they exec the interpreter from a sealed memfd: they never run with a copy of the
  * daemon's memory inside a container's namespaces, they enter nothing of a container before that exec, and /proc/PID/exe never leads

@@ -36,6 +36,10 @@ enum {
 	PLAN_FD_SLOTS = 9,  /* slot N of the plan is descriptor 9 + N */
 };
 
+/* What stands on the spawner's read-only root for masked paths: a directory without entries and a null device. */
+#define PLAN_EMPTY_DIR "empty"
+#define PLAN_NULL_DEVICE "null"
+
 /* What an operation refers to, for the check below. */
 enum {
 	PLAN_HAS_FD = 1,         /* fd is a slot */

@@ -135,7 +135,7 @@ _Noreturn void interpret(void);
 
 _Noreturn void interpret(void)
 {
-	struct run run = { .report = PLAN_FD_REPORT, .root = -1, .dev = -1, .mask = -1, .null = -1, .proc = -1 };
+	struct run run = { .report = PLAN_FD_REPORT, .root = -1, .dev = -1, .below = -1, .empty = -1, .null = -1, .proc = -1 };
 
 	/* first of all: no other process looks into this one, and nothing here survives an exec by accident */
 	(void)SYS(prctl, PR_SET_DUMPABLE, 0);

@@ -50,9 +50,9 @@ static int make_root(int fd)
 }
 
 /*
- * The only mount in this namespace so far is the spawner's, an empty read-only tmpfs. The container's root covers it, and / moves
- * there. Nothing is unmounted (an unmount costs an RCU grace period, milliseconds under load): what lies below is empty, and neither
- * ".." from the root nor a namespace joined from outside ever shows it.
+ * The only mount in this namespace so far is the spawner's, a read-only tmpfs. The container's root covers it, and / moves there.
+ * Nothing is unmounted (an unmount costs an RCU grace period, milliseconds under load): what lies below holds nothing but the covers of
+ * masked paths, and neither ".." from the root nor a namespace joined from outside ever shows it.
  */
 int op_root(struct run *run, const struct plan_op *op)
 {
@@ -62,6 +62,9 @@ int op_root(struct run *run, const struct plan_op *op)
 	int fd = op_slot(op);
 	int result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
 
+	run->below = (int)SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (result == 0 && run->below < 0)
+		result = run->below;
 	if (result == 0)
 		result = (int)SYS(move_mount, fd, "", AT_FDCWD, where, MOVE_MOUNT_F_EMPTY_PATH);
 	if (result == 0 && !(op->flags & PLAN_LATER))
@@ -188,7 +191,8 @@ int op_bind(struct run *run, const struct plan_op *op)
 
 	if (target < 0)
 		return target;
-	result = check_target(op, target);
+	/* the kernel's answer to the attempt says nothing (EINVAL) */
+	result = (op->flags & PLAN_FILE) && file_type(target) == S_IFDIR ? -EISDIR : check_target(op, target);
 	if (result == 0)
 		result = set_attributes(op_slot(op), op->value[0], false);
 	if (result == 0)
@@ -224,40 +228,28 @@ static int clone_and_attach(int from, int target, bool recursive, uint64_t attri
 	return result;
 }
 
-static int mask_file(struct run *run, int target)
+/*
+ * What covers a masked path stands on the spawner's own root, below the container's: no name in the container leads to it, so nothing
+ * in there can be exchanged for something else (CVE-2025-31133), whatever lies on /dev. The first cover is cloned from there and gets
+ * its attributes; the others are clones of the first. The file system is read-only, the device node's mode and owner with it.
+ */
+static int cover(const struct run *run, int *first, const char *name, uint64_t attributes, int target)
 {
-	int null = find_null(run);
+	int fd, result;
 
-	return null < 0 ? null : clone_and_attach(null, target, false, 0);
-}
-
-/* All masked directories show one empty tmpfs: a superblock each costs more than the rest of a start on a node with many CPUs. */
-static int mask_dir(struct run *run, int target)
-{
-	int fs, fd, result;
-
-	if (run->mask >= 0)
-		return clone_and_attach(run->mask, target, false, 0);
-	fs = (int)SYS(fsopen, "tmpfs", FSOPEN_CLOEXEC);
-	if (fs < 0)
-		return fs;
-	result = (int)SYS(fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "2", 0);
-	if (result == 0)
-		result = (int)SYS(fsconfig, fs, FSCONFIG_SET_FLAG, "ro", 0, 0);
-	if (result == 0)
-		result = (int)SYS(fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
-	fd = result < 0 ? result
-			: (int)SYS(fsmount, fs, FSMOUNT_CLOEXEC,
-				   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	(void)SYS(close, fs);
+	if (*first >= 0)
+		return clone_and_attach(*first, target, false, 0);
+	fd = (int)SYS(open_tree, run->below, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 	if (fd < 0)
 		return fd;
-	run->mask = fd;
-	return attach(fd, target);
+	*first = fd;
+	result = set_attributes(fd, attributes, false);
+	return result == 0 ? attach(fd, target) : result;
 }
 
 int op_mask(struct run *run, const struct plan_op *op)
 {
+	const uint64_t attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 	int target = path_open(run, op_text(run, op), O_PATH, 0);
 	int result;
 
@@ -265,7 +257,10 @@ int op_mask(struct run *run, const struct plan_op *op)
 		return 0;
 	if (target < 0)
 		return target;
-	result = file_type(target) == S_IFDIR ? mask_dir(run, target) : mask_file(run, target);
+	if (file_type(target) == S_IFDIR)
+		result = cover(run, &run->empty, PLAN_EMPTY_DIR, attributes | MOUNT_ATTR_NODEV, target);
+	else
+		result = cover(run, &run->null, PLAN_NULL_DEVICE, attributes, target);
 	(void)SYS(close, target);
 	return result;
 }

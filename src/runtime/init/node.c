@@ -104,18 +104,3 @@ bool is_null(int fd)
 	return SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && (st.stx_mode & S_IFMT) == S_IFCHR &&
 	       st.stx_rdev_major == 1 && st.stx_rdev_minor == 3;
 }
-
-int find_null(struct run *run)
-{
-	int fd;
-
-	if (run->null >= 0)
-		return run->null;
-	fd = path_open(run, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS);
-	if (fd >= 0 && !is_null(fd)) {
-		(void)SYS(close, fd);
-		return -ENODEV;
-	}
-	run->null = fd;
-	return fd;
-}

@@ -22,8 +22,8 @@ struct run {
 	uint32_t uid, gid;  /* owner of what is made without one being named */
 	int root;           /* O_PATH descriptor of the container's /, -1 before there is one */
 	int dev;            /* the tmpfs on /dev, -1 before the first node or link in it */
-	int mask;           /* the empty tmpfs that covers masked directories, attached; -1 before the first */
-	int null;           /* the container's /dev/null, verified; -1 before the first masked file */
+	int below;          /* the spawner's root, which the container's covers; -1 before that */
+	int empty, null;    /* what covers masked directories and files, attached; -1 before the first of its kind */
 	int proc;           /* a procfs that is mounted nowhere, -1 before the first sysctl */
 	bool chdir_refused; /* try again with the container's identity */
 	int hook_status;    /* wait status of a hook that failed, for the report */
@@ -119,11 +119,7 @@ int path_make_file(const struct run *run, const struct plan_op *op);
 /* Opens (and makes) the directory that holds the last component of `path`, without following any link; *ret_name is that component. */
 int path_make_parent(const struct run *run, const char *path, const char **ret_name);
 
-/*
- * The container's null device: what stands at /dev/null is believed only after a look at its numbers (CVE-2025-31133). O_PATH; stays
- * open for the next call.
- */
-int find_null(struct run *run);
+/* True for a null device, by its numbers. */
 bool is_null(int fd);
 
 /* S_IFDIR and so on; 0 when the descriptor cannot say. */

@@ -84,7 +84,8 @@ static int change_root(struct run *run)
 {
 	forget(&run->root);
 	forget(&run->dev);
-	forget(&run->mask);
+	forget(&run->below);
+	forget(&run->empty);
 	forget(&run->null);
 	run->root = (int)SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return run->root < 0 ? run->root : 0;
