@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -59,18 +58,6 @@ static void survive_closed_pipes(void)
 	(void)sigaction(SIGPIPE, &action, NULL);
 }
 
-/* A few descriptors per container and one per client: the soft limit of a login shell (1024) is a small node. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		log_warn("serve", "raise the limit of open files: %s", strerrordesc_np(errno));
-}
-
 /* Nobody but root may look into us or trace us, and no core file holds registry credentials. The leak check of the address sanitizer
  * traces its own process. */
 static void forbid_tracing(void)
@@ -92,7 +79,6 @@ static int become_daemon(const struct config *config, struct error *err)
 	 * 4.0 with one arena and 5.6 with many. Threads here wait for the kernel, not for malloc. */
 	(void)mallopt(M_ARENA_MAX, 1);
 	survive_closed_pipes();
-	raise_descriptor_limit();
 	forbid_tracing();
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "runtime/caps.h"
 #include "runtime/plan_build.h"
+#include "runtime/rlimits.h"
 
 void plan_free(struct plan *plan)
 {
@@ -52,13 +53,6 @@ static const struct name {
 	{ CLONE_NEWNS, "mount" }, { CLONE_NEWNET, "network" }, { CLONE_NEWIPC, "IPC" },
 	{ CLONE_NEWUTS, "UTS" },  { CLONE_NEWPID, "PID" },     { CLONE_NEWCGROUP, "cgroup" },
 	{ CLONE_NEWUSER, "user" },
-}, limits[] = {
-	{ RLIMIT_CPU, "cpu" },		 { RLIMIT_FSIZE, "fsize" },	  { RLIMIT_DATA, "data" },
-	{ RLIMIT_STACK, "stack" },	 { RLIMIT_CORE, "core" },	  { RLIMIT_RSS, "rss" },
-	{ RLIMIT_NPROC, "nproc" },	 { RLIMIT_NOFILE, "nofile" },	  { RLIMIT_MEMLOCK, "memlock" },
-	{ RLIMIT_AS, "as" },		 { RLIMIT_LOCKS, "locks" },	  { RLIMIT_SIGPENDING, "sigpending" },
-	{ RLIMIT_MSGQUEUE, "msgqueue" }, { RLIMIT_NICE, "nice" },	  { RLIMIT_RTPRIO, "rtprio" },
-	{ RLIMIT_RTTIME, "rttime" },
 }, propagations[] = {
 	{ MS_SHARED, "shared" }, { MS_SLAVE, "slave" }, { MS_PRIVATE, "private" }, { MS_UNBINDABLE, "unbindable" },
 }, attributes[] = {
@@ -78,11 +72,9 @@ static void print_set(FILE *out, const struct name *names, size_t n, uint64_t se
 
 static const char *limit_name(uint32_t resource)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		if (limits[i].value == resource)
-			return limits[i].name;
-	}
-	return "of an unknown kind";
+	const char *name = rlimit_name((int)resource);
+
+	return name ? name : "of an unknown kind";
 }
 
 /* What an operation does; its text, if it has one, is the object and follows. NULL: says more, see describe_special(). */

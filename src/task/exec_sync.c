@@ -194,6 +194,8 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 		.argv = argv,
 		.envp = (const char *const *)container->env,
 		.cwd = container->cwd,
+		.rlimits = op->op.node->rlimits.specs,
+		.n_rlimits = op->op.node->rlimits.n,
 		.set_oom_score_adj = true,
 		.oom_score_adj = op->oom_score_adj,
 	};

@@ -32,6 +32,8 @@ static int fill_process(struct start_container *op, struct container_spec *spec,
 	spec->envp = (const char *const *)op->env;
 	spec->cwd = op->cwd;
 	spec->tty = config->tty;
+	spec->rlimits = op->op.node->rlimits.specs;
+	spec->n_rlimits = op->op.node->rlimits.n;
 	spec->set_oom_score_adj = true;
 	spec->oom_score_adj = op->oom_score_adj;
 	return 0;
