@@ -88,7 +88,10 @@ struct mount_list {
 int container_mounts(const struct sandbox *sandbox, const Cri__ContainerConfig *config, struct arena *arena,
 		     struct mount_list *ret_list, struct error *err);
 
-/* NULL-terminated: the request's, else the usual ones; nothing for a privileged container. */
+/* ---- what it does not see (container_masks.c) ---- */
+
+/* NULL-terminated: the request's as given, also when empty; the usual ones without a security context; nothing for a privileged
+ * container. NULL when memory is out. */
 const char *const *container_masked_paths(const Cri__ContainerConfig *config, struct arena *arena);
 const char *const *container_readonly_paths(const Cri__ContainerConfig *config, struct arena *arena);
 
