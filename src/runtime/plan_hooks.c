@@ -29,11 +29,12 @@ static int lay_name(struct plan_build *build, const struct container_spec *spec,
 static int lay_sysctl(struct plan_build *build, const struct container_spec *spec, const struct sysctl_spec *sysctl,
 		      struct error *err)
 {
+	const struct sysctl_scope own = { spec->net_ns != NS_HOST, spec->ipc_ns != NS_HOST, spec->uts_ns != NS_HOST };
 	char path[sizeof("sys/") + SYSCTL_PATH_SIZE] = "sys/";
 	uint32_t value;
 	struct plan_op *op;
 
-	if (sysctl_check(sysctl, spec->net_ns != NS_HOST, spec->ipc_ns != NS_HOST, err) < 0)
+	if (sysctl_check(sysctl, &own, err) < 0)
 		return -1;
 	(void)sysctl_path(sysctl->name, path + strlen("sys/"));
 	value = plan_add_text(build, sysctl->value);

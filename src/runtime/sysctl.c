@@ -26,17 +26,17 @@
 static const char name_bytes[] = LETTERS "_-.";
 static const char value_bytes[] = LETTERS "_-.,: \t";
 
-enum owner { OWNER_NET, OWNER_IPC };
+enum owner { OWNER_NET, OWNER_IPC, OWNER_UTS };
 
 /* A name that ends in '/' is a prefix. Kept per namespace: Documentation/admin-guide/sysctl/, namespaces(7). */
 static const struct {
 	const char *path;
 	enum owner owner;
 } allowed[] = {
-	{ "net/", OWNER_NET },          { "fs/mqueue/", OWNER_IPC },    { "kernel/shmmax", OWNER_IPC },
-	{ "kernel/shmall", OWNER_IPC }, { "kernel/shmmni", OWNER_IPC }, { "kernel/shm_rmid_forced", OWNER_IPC },
-	{ "kernel/msgmax", OWNER_IPC }, { "kernel/msgmnb", OWNER_IPC }, { "kernel/msgmni", OWNER_IPC },
-	{ "kernel/sem", OWNER_IPC },
+	{ "net/", OWNER_NET },          { "fs/mqueue/", OWNER_IPC },        { "kernel/shmmax", OWNER_IPC },
+	{ "kernel/shmall", OWNER_IPC }, { "kernel/shmmni", OWNER_IPC },     { "kernel/shm_rmid_forced", OWNER_IPC },
+	{ "kernel/msgmax", OWNER_IPC }, { "kernel/msgmnb", OWNER_IPC },     { "kernel/msgmni", OWNER_IPC },
+	{ "kernel/sem", OWNER_IPC },    { "kernel/domainname", OWNER_UTS },
 };
 
 /* True when `text` is not empty and holds nothing but `bytes`. */
@@ -108,8 +108,10 @@ static int check_value(const struct sysctl_spec *sysctl, struct error *err)
 	return 0;
 }
 
-int sysctl_check(const struct sysctl_spec *sysctl, bool own_net, bool own_ipc, struct error *err)
+int sysctl_check(const struct sysctl_spec *sysctl, const struct sysctl_scope *own, struct error *err)
 {
+	static const char *const names[] = { [OWNER_NET] = "network", [OWNER_IPC] = "IPC", [OWNER_UTS] = "UTS" };
+	const bool owned[] = { [OWNER_NET] = own->net, [OWNER_IPC] = own->ipc, [OWNER_UTS] = own->uts };
 	char path[NAME_LEN + 1];
 	int owner;
 
@@ -118,10 +120,8 @@ int sysctl_check(const struct sysctl_spec *sysctl, bool own_net, bool own_ipc, s
 	owner = find_owner(path);
 	if (owner < 0)
 		return error_set(err, ERR_INVALID, "sysctl %s: not one that a pod may set", sysctl->name);
-	if (owner == OWNER_NET && !own_net)
-		return error_set(err, ERR_INVALID, "sysctl %s: the pod uses the host's network namespace", sysctl->name);
-	if (owner == OWNER_IPC && !own_ipc)
-		return error_set(err, ERR_INVALID, "sysctl %s: the pod uses the host's IPC namespace", sysctl->name);
+	if (!owned[owner])
+		return error_set(err, ERR_INVALID, "sysctl %s: the pod uses the host's %s namespace", sysctl->name, names[owner]);
 	return check_value(sysctl, err);
 }
 
