@@ -27,7 +27,6 @@ struct config {
 	char *cgroup_root;        /* "auto", or where the cgroup hierarchies are mounted */
 	char *cgroup_parent;      /* for pods that name none */
 	char *seccomp_default;    /* "builtin" or "unconfined" */
-	char *rlimits;            /* of containers: "nofile=1024:524288,core=0"; see runtime/rlimits.h */
 	bool clamp_oom_score_adj; /* without CAP_SYS_RESOURCE: raise to what is allowed, with one warning */
 
 	/* [image] */

@@ -95,8 +95,12 @@ int cgroup_remove(struct cgroup_roots *roots, const char *path, struct error *er
  * including `topmost` (NULL: as far as that goes). Never fails. */
 void cgroup_prune(struct cgroup_roots *roots, const char *path, const char *topmost);
 
-/* True when the kernel's OOM killer took a process of this group since it was made. */
-bool cgroup_oom_killed(const struct cgroup *cgroup);
+/* How many processes of this group the kernel's OOM killer took since it was made, on behalf of whichever limit; of the groups below
+ * too on version 2. */
+uint64_t cgroup_oom_kills(const struct cgroup *cgroup);
+
+/* True when it took the whole group in one go, as memory.oom.group of version 2 asks for (Linux 4.19; counted since 5.17). */
+bool cgroup_oom_killed_all(const struct cgroup *cgroup);
 
 /* For the plan compiler: the descriptors through which a child enters. Version 2: one directory, to be used with
  * CLONE_INTO_CGROUP. Version 1: one `tasks` file per hierarchy, opened for writing. Valid until cgroup_close(). */

@@ -354,13 +354,28 @@ int cgroup_apply(struct cgroup *cgroup, const struct resources *resources, struc
 	return r < 0 ? error_prefix(err, "cgroup %s", cgroup->path) : 0;
 }
 
-bool cgroup_oom_killed(const struct cgroup *cgroup)
+/* The number in the line "KEY N" of the file that counts what the OOM killer did; 0 when there is none. */
+static uint64_t oom_count(const struct cgroup *cgroup, const char *key)
 {
 	const struct hierarchy *h = roots_find(cgroup->roots, CONTROLLER_MEMORY);
 	_cleanup_arena_ struct arena arena = ARENA_INIT;
 	struct error ignored = ERROR_INIT;
-	const char *text = h ? group_read(cgroup, h, h->version->oom_file, &arena, &ignored) : NULL;
-	const char *line = text ? strstr(text, "oom_kill ") : NULL;
+	const char *line = h ? group_read(cgroup, h, h->version->oom_file, &arena, &ignored) : NULL;
+	size_t len = strlen(key);
 
-	return line && strtoull(line + strlen("oom_kill "), NULL, 10) > 0;
+	while (line && (strncmp(line, key, len) != 0 || line[len] != ' ')) {
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	return line ? strtoull(line + len, NULL, 10) : 0;
+}
+
+uint64_t cgroup_oom_kills(const struct cgroup *cgroup)
+{
+	return oom_count(cgroup, "oom_kill");
+}
+
+bool cgroup_oom_killed_all(const struct cgroup *cgroup)
+{
+	return oom_count(cgroup, "oom_group_kill") > 0;
 }

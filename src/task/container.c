@@ -1,5 +1,6 @@
 #include "task/container.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "image/image.h"
 #include "loop/lane.h"
 #include "runtime/cgroup.h"
+#include "runtime/process.h"
 #include "task/exit_container.h"
 #include "task/logs.h"
 #include "task/message.h"
@@ -252,6 +254,7 @@ static void fill_record(struct container *container, Store__Container *record, S
 	record->exit_code = container->exit_code;
 	record->stop_signal = container->stop_signal;
 	record->own_pid_ns = container->own_pid_ns;
+	record->oom_kills_inside = container->oom_kills_inside;
 	if (container->reason)
 		record->reason = container->reason;
 	if (container->message)
@@ -352,6 +355,7 @@ static int take_record(struct container *container, const Store__Container *reco
 	container->exit_code = record->exit_code;
 	container->stop_signal = record->stop_signal;
 	container->own_pid_ns = record->own_pid_ns;
+	container->oom_kills_inside = record->oom_kills_inside;
 	container->image_id = strdup(record->image_id);
 	container->reason = *record->reason ? strdup(record->reason) : NULL;
 	container->message = *record->message ? strdup(record->message) : NULL;
@@ -434,6 +438,21 @@ int container_watch(struct container *container, struct error *err)
 	watch->pid = container->process.pid;
 	watch->on_exit = on_exit_of;
 	return reaper_watch(container->node->loop->reaper, watch, err);
+}
+
+int container_kill(struct container *container, struct error *err)
+{
+	container->killed = true;
+	return process_signal(container->process.pidfd, SIGKILL, err);
+}
+
+void container_account_oom(struct container *container, uint64_t kills)
+{
+	if (kills <= container->oom_kills_inside)
+		return;
+	container->oom_kills_inside++;
+	if (container_is_alive(container))
+		container_save_if_possible(container);
 }
 
 static void on_log_dropped(void *arg)

@@ -67,7 +67,6 @@ struct container {
 	struct node *node;
 	unsigned refs;
 	enum container_state state;
-	bool leaving;                  /* a removal has its turn */
 	struct sandbox *sandbox;       /* a reference */
 	struct container *prev, *next; /* in the sandbox's list */
 	Cri__ContainerConfig *config;
@@ -85,6 +84,8 @@ struct container {
 	bool own_pid_ns;
 	struct cgroup *cgroup; /* from start to cleanup */
 	unsigned cgroup_users; /* the process, and those that execute inside */
+	bool killed;           /* we sent it SIGKILL */
+	uint64_t oom_kills_inside; /* that took a process executed inside, not the container's own */
 	struct arena start_arena;
 	struct container_user user; /* in start_arena, as the next two */
 	char *cwd;
@@ -140,6 +141,12 @@ void container_finish(struct container *container, int32_t exit_code, const char
 
 /* Follows the process: its end starts the exit machine (exit_container.c). */
 int container_watch(struct container *container, struct error *err);
+
+/* SIGKILL to its process. Success when it has ended. */
+int container_kill(struct container *container, struct error *err);
+
+/* A process that was executed inside was killed while the cgroup counted `kills` in all: one that is not accounted yet was its. */
+void container_account_oom(struct container *container, uint64_t kills);
 
 /* The pump writes what it has and ends; node_close() waits for it. */
 void container_drop_log(struct container *container, struct log_pump *pump);

@@ -257,3 +257,72 @@ int container_mounts(const struct sandbox *sandbox, const Cri__ContainerConfig *
 	ret_list->n += requested.n;
 	return 0;
 }
+
+/* ---- masks ---- */
+
+/* What the ecosystem hides by default, for clients that do not say it themselves. */
+static const char *const masked[] = {
+	"/proc/asound",
+	"/proc/acpi",
+	"/proc/interrupts",
+	"/proc/kcore",
+	"/proc/keys",
+	"/proc/latency_stats",
+	"/proc/timer_list",
+	"/proc/timer_stats",
+	"/proc/sched_debug",
+	"/proc/scsi",
+	"/sys/firmware",
+	"/sys/devices/virtual/powercap",
+	NULL,
+};
+
+static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL };
+static const char *const nothing[] = { NULL };
+
+static bool is_in(char *const *list, size_t n, const char *path)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i], path))
+			return true;
+	return false;
+}
+
+/* The power meter tells secrets of other tenants (PLATYPUS); kubelets before 1.29 do not ask to hide it. */
+#define POWERCAP "/sys/devices/virtual/powercap"
+
+const char *const *container_masked_paths(const Cri__ContainerConfig *config, struct arena *arena)
+{
+	const Cri__LinuxContainerSecurityContext *context = container_security(config);
+	size_t n = context->n_masked_paths;
+	const char **list;
+
+	if (context->privileged)
+		return nothing;
+	if (n == 0)
+		return masked;
+	list = arena_new_array(arena, const char *, n + 2);
+	if (!list)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		list[i] = context->masked_paths[i];
+	if (!is_in(context->masked_paths, n, POWERCAP))
+		list[n] = POWERCAP;
+	return list;
+}
+
+const char *const *container_readonly_paths(const Cri__ContainerConfig *config, struct arena *arena)
+{
+	const Cri__LinuxContainerSecurityContext *context = container_security(config);
+	size_t n = context->n_readonly_paths;
+	const char **list;
+
+	if (context->privileged)
+		return nothing;
+	if (n == 0)
+		return readonly;
+	list = arena_new_array(arena, const char *, n + 1);
+	for (size_t i = 0; list && i < n; i++)
+		list[i] = context->readonly_paths[i];
+	return list;
+}

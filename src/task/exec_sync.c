@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
+#include "runtime/cgroup.h"
 #include "runtime/plan.h"
 #include "runtime/process.h"
 #include "runtime/spawner.h"
@@ -73,11 +74,12 @@ struct exec_sync {
 	struct watch watch;
 	struct exit_status status;
 	bool timed_out;
+	uint64_t oom_kills; /* that the cgroup counted after this process was killed; 0: it was not */
 	uv_timer_t timer;
 	unsigned ticket;
 };
 
-static step_fn open_pipes, spawn, kill_spawned, run, drain;
+static step_fn open_pipes, spawn, kill_spawned, run, drain, ask_oom;
 
 static const struct step steps[] = {
 	/* name       run          undo           deadline_ms */
@@ -85,6 +87,7 @@ static const struct step steps[] = {
 	{ "spawn", spawn, kill_spawned, SPAWN_DEADLINE_MS + 10000 },
 	{ "run", run, NULL, INT_MAX },
 	{ "drain", drain, NULL, 10 * DRAIN_MS },
+	{ "oom", ask_oom, NULL, 10000 },
 };
 
 const struct machine exec_sync_machine = MACHINE("exec_sync", steps);
@@ -186,6 +189,7 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 {
 	const struct container *container = op->container;
 	bool builtin = !strcmp(op->op.node->config->seccomp_default, "builtin");
+	struct rlimit_spec rlimits[RLIMITS_MAX];
 	struct exec_spec spec = {
 		.name = container->config->metadata->name,
 		.target_pidfd = op->target_pidfd,
@@ -194,8 +198,8 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 		.argv = argv,
 		.envp = (const char *const *)container->env,
 		.cwd = container->cwd,
-		.rlimits = op->op.node->rlimits.specs,
-		.n_rlimits = op->op.node->rlimits.n,
+		.rlimits = rlimits,
+		.n_rlimits = container_rlimits(rlimits),
 		.set_oom_score_adj = true,
 		.oom_score_adj = op->oom_score_adj,
 	};
@@ -206,13 +210,18 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 	return plan_compile_exec(&spec, &op->plan, err);
 }
 
-/* Whatever could not be joined or entered: when the container's first process has ended, that is the reason. */
-static int explain(const struct exec_sync *op, struct error *err)
+/* Whatever could not be joined or entered: when the container's first process has ended, that is the reason; when the OOM killer took
+ * somebody meanwhile, it took this one before its command ran. */
+static int explain(struct exec_sync *op, uint64_t kills_before, struct error *err)
 {
 	struct pollfd init = { .fd = op->target_pidfd, .events = POLLIN };
 
 	if (poll(&init, 1, 0) > 0 && (init.revents & POLLIN))
 		return error_set(err, ERR_STATE, "the container has ended");
+	op->oom_kills = op->container->cgroup ? cgroup_oom_kills(op->container->cgroup) : 0;
+	if (op->oom_kills > kills_before)
+		return error_set(err, ERR_EXHAUSTED, "killed before its command: the container's memory limit leaves no room for it");
+	op->oom_kills = 0;
 	return -1;
 }
 
@@ -222,6 +231,7 @@ static int spawn_work(struct task *task, struct error *err)
 	const int stdio[3] = { -1, op->out.write_end, op->err.write_end };
 	_cleanup_free_
 	const char **argv = calloc(op->request->n_cmd + 1, sizeof(*argv));
+	uint64_t kills;
 
 	if (!argv)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
@@ -229,8 +239,9 @@ static int spawn_work(struct task *task, struct error *err)
 		argv[i] = op->request->cmd[i];
 	if (compile(op, argv, err) < 0)
 		return -1;
+	kills = op->container->cgroup ? cgroup_oom_kills(op->container->cgroup) : 0;
 	if (spawner_run(op->op.node->spawner, op->plan, stdio, SPAWN_DEADLINE_MS, &op->spawned, err) < 0)
-		return explain(op, err);
+		return explain(op, kills, err);
 	close_fd(&op->out.write_end);
 	close_fd(&op->err.write_end);
 	return 0;
@@ -351,7 +362,36 @@ static enum verdict drain(struct task *task, struct error *err)
 	return STEP_WAIT;
 }
 
+/* ---- oom: a kill of this process is not to be taken for one of the container ---- */
+
+static int ask_oom_work(struct task *task, struct error *err)
+{
+	struct exec_sync *op = exec_sync_of(task);
+
+	(void)err;
+	op->oom_kills = cgroup_oom_kills(op->container->cgroup);
+	return 0;
+}
+
+static enum verdict ask_oom(struct task *task, struct error *err)
+{
+	struct exec_sync *op = exec_sync_of(task);
+
+	if (op->status.code != 128 + SIGKILL || !op->container->cgroup)
+		return STEP_DONE;
+	return task_run_in_lane(task, op->lane, ask_oom_work, err);
+}
+
 /* ---- the operation ---- */
+
+static void settle(struct operation *base, int result, const struct error *err)
+{
+	struct exec_sync *op = container_of(base, struct exec_sync, op);
+
+	(void)result;
+	(void)err;
+	container_account_oom(op->container, op->oom_kills);
+}
 
 static void reply(struct operation *base, struct call *call)
 {
@@ -432,6 +472,7 @@ static const struct operation_kind kind = {
 	.machine = &exec_sync_machine,
 	.size = sizeof(struct exec_sync),
 	.admit = admit,
+	.settle = settle,
 	.reply = reply,
 	.ended = ended,
 	.release = release,

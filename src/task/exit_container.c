@@ -92,12 +92,26 @@ static enum verdict drain_log(struct task *task, struct error *err)
 
 /* ---- oom ---- */
 
+/* 128 + SIGKILL: what a shell exits with when its last command was killed. */
+#define KILLED_CODE 137
+
+bool exit_was_oom(const struct container *container, const struct cgroup *cgroup)
+{
+	const struct exit_status *status = &container->exit_status;
+
+	if (!status->known)
+		return cgroup_oom_killed_all(cgroup);
+	if (container->killed || status->code != KILLED_CODE)
+		return false;
+	return cgroup_oom_kills(cgroup) > container->oom_kills_inside;
+}
+
 static int ask_oom_work(struct task *task, struct error *err)
 {
 	struct exit_op *op = exit_op_of(task);
 
 	(void)err;
-	op->oom_killed = cgroup_oom_killed(op->container->cgroup);
+	op->oom_killed = exit_was_oom(op->container, op->container->cgroup);
 	return 0;
 }
 
@@ -112,12 +126,12 @@ static enum verdict ask_oom(struct task *task, struct error *err)
 
 /* ---- publish ---- */
 
-void exit_container_now(struct container *container, bool oom_killed)
+static void publish_exit(struct container *container, bool oom_killed)
 {
 	const struct exit_status *status = &container->exit_status;
 
 	if (oom_killed)
-		container_finish(container, status->code, "OOMKilled", NULL);
+		container_finish(container, KILLED_CODE, "OOMKilled", NULL);
 	else if (!status->known)
 		container_finish(container, 255, "Unknown", "it ended while nobody could learn its exit status");
 	else
@@ -129,7 +143,7 @@ static enum verdict publish(struct task *task, struct error *err)
 	const struct exit_op *op = exit_op_of(task);
 
 	(void)err;
-	exit_container_now(op->container, op->oom_killed);
+	publish_exit(op->container, op->oom_killed);
 	return STEP_DONE;
 }
 
@@ -159,7 +173,7 @@ static void settle(struct operation *base, int result, const struct error *err)
 	if (container->log)
 		container_drop_log(container, steal_ptr(&container->log));
 	if (container->state == CONTAINER_STATE_EXITING)
-		exit_container_now(container, op->oom_killed);
+		publish_exit(container, op->oom_killed);
 }
 
 static void release(struct operation *base)
@@ -185,7 +199,7 @@ void exit_container(struct container *container)
 
 	if (!op) {
 		log_error("task", "container %.12s: its end: %s", container->id, err.text);
-		exit_container_now(container, false);
+		publish_exit(container, false);
 		return;
 	}
 	op->container = container_ref(container);

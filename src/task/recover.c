@@ -131,7 +131,7 @@ static void finish_lost(struct container *container)
 	bool oom_killed = false;
 
 	if (container->of_this_boot && cgroup_open(container->node->cgroups, container->cgroup_path, &cgroup, &err) == 0)
-		oom_killed = cgroup_oom_killed(cgroup);
+		oom_killed = exit_was_oom(container, cgroup);
 	cgroup_close(cgroup);
 	if (oom_killed)
 		finish_container(container, 137, "OOMKilled", NULL);

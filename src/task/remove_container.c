@@ -43,13 +43,10 @@ static struct remove_container *remove_container_of(struct task *task)
 
 static enum admission admit(struct operation *base, struct error *err)
 {
-	struct container *container = container_of(base, struct remove_container, op)->container;
+	const struct container *container = container_of(base, struct remove_container, op)->container;
 
 	(void)err;
-	if (container->state == CONTAINER_STATE_GONE)
-		return ADMIT_NOTHING_TO_DO;
-	container->leaving = true;
-	return ADMIT_RUN;
+	return container->state == CONTAINER_STATE_GONE ? ADMIT_NOTHING_TO_DO : ADMIT_RUN;
 }
 
 /* ---- kill ---- */
@@ -68,7 +65,7 @@ static enum verdict kill_now(struct task *task, struct error *err)
 
 	if (!container_is_alive(container))
 		return STEP_DONE;
-	if (container->state == CONTAINER_STATE_RUNNING && process_signal(container->process.pidfd, SIGKILL, err) < 0)
+	if (container->state == CONTAINER_STATE_RUNNING && container_kill(container, err) < 0)
 		return STEP_FAILED;
 	op->ticket = task_ticket(task);
 	op->waiter.on_exited = on_exited;
@@ -140,7 +137,6 @@ static void settle(struct operation *base, int result, const struct error *err)
 	(void)result;
 	(void)err;
 	container_wait_cancel(op->container, &op->waiter);
-	op->container->leaving = false;
 	if (op->container->state == CONTAINER_STATE_REMOVING)
 		container_set_state(op->container, CONTAINER_STATE_EXITED);
 }

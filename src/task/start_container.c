@@ -369,12 +369,24 @@ static enum verdict compile(struct task *task, struct error *err)
 
 /* ---- spawn ---- */
 
+/* The first kill in a group that is as old as this start is that of its first process. */
+static int explain(const struct start_container *op, struct error *err)
+{
+	const Cri__LinuxContainerConfig *specific = op->container->config->linux;
+
+	if (cgroup_oom_kills(op->cgroup) == 0)
+		return -1;
+	return error_set(err, ERR_EXHAUSTED,
+			 "killed before its command: the memory limit of %lld bytes (of the container, or what its pod has left) is too small",
+			 specific && specific->resources ? (long long)specific->resources->memory_limit_in_bytes : 0LL);
+}
+
 static int spawn_work(struct task *task, struct error *err)
 {
 	struct start_container *op = start_container_of(task);
 
 	if (spawner_run(op->op.node->spawner, op->plan, op->stdio.inside, SPAWN_DEADLINE_MS, &op->spawned, err) < 0)
-		return -1;
+		return explain(op, err);
 	/* The container has its own by now. */
 	stdio_close_inside(&op->stdio);
 	close_all_volumes(op);

@@ -111,7 +111,7 @@ static enum verdict kill_now(struct task *task, struct error *err)
 
 	if (!container_is_alive(op->container))
 		return STEP_DONE;
-	if (op->container->state == CONTAINER_STATE_RUNNING && process_signal(op->container->process.pidfd, SIGKILL, err) < 0)
+	if (op->container->state == CONTAINER_STATE_RUNNING && container_kill(op->container, err) < 0)
 		return STEP_FAILED;
 	return wait_for_exit(op);
 }

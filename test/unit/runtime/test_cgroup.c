@@ -717,7 +717,7 @@ static void limits_that_the_host_cannot_hold(void **state)
 	expect_error(cgroup_apply(cgroup, &(struct resources){ .cpu_shares = 2 }, &err), ERR_STATE, "cpu");
 	expect_error(cgroup_apply(cgroup, &(struct resources){ .unified = &high, .n_unified = 1 }, &err), ERR_STATE, "version 2");
 	expect_error(cgroup_apply(cgroup, &(struct resources){ .restrict_devices = true }, &err), ERR_STATE, "devices");
-	assert_false(cgroup_oom_killed(cgroup));
+	assert_int_equal(cgroup_oom_kills(cgroup), 0);
 	cgroup_close(cgroup);
 }
 
@@ -742,9 +742,12 @@ static void oom_kills_are_seen(void **state)
 	cgroup = create(below_top("/c"));
 	expect_ok(cgroup_apply(cgroup, &(struct resources){ .memory_limit_bytes = 16 << 20, .memory_swap_limit_bytes = 16 << 20 },
 			       &err));
-	assert_false(cgroup_oom_killed(cgroup));
+	assert_int_equal(cgroup_oom_kills(cgroup), 0);
 	assert_int_equal(wait_for(start_in(cgroup, eat_memory)), 1000 + SIGKILL);
-	assert_true(cgroup_oom_killed(cgroup));
+	assert_int_equal(cgroup_oom_kills(cgroup), 1);
+	assert_int_equal(wait_for(start_in(cgroup, eat_memory)), 1000 + SIGKILL);
+	assert_int_equal(cgroup_oom_kills(cgroup), 2);
+	assert_false(cgroup_oom_killed_all(cgroup));
 	cgroup_close(cgroup);
 }
 

@@ -176,9 +176,13 @@ static void oom_kills_are_read(void **state)
 	struct world *world = *state;
 
 	put_file(group_file(world, "memory.events"), "low 0\nhigh 5\nmax 6\noom 7\noom_kill 0\noom_group_kill 3\n");
-	assert_false(cgroup_oom_killed(&world->cgroup));
+	assert_int_equal(cgroup_oom_kills(&world->cgroup), 0);
+	assert_true(cgroup_oom_killed_all(&world->cgroup));
 	put_file(group_file(world, "memory.events"), "low 0\nhigh 0\nmax 0\noom 0\noom_kill 2\noom_group_kill 0\n");
-	assert_true(cgroup_oom_killed(&world->cgroup));
+	assert_int_equal(cgroup_oom_kills(&world->cgroup), 2);
+	assert_false(cgroup_oom_killed_all(&world->cgroup));
+	put_file(group_file(world, "memory.events"), "");
+	assert_int_equal(cgroup_oom_kills(&world->cgroup), 0);
 }
 
 static void weights(void **state)
