@@ -61,6 +61,9 @@ static const struct option options[] = {
 	TEXT_OPTION("runtime", cgroup_root, "auto", check_auto_or_path,
 		    "auto, or the directory where the cgroup hierarchies are mounted."),
 	TEXT_OPTION("runtime", cgroup_parent, "/monopod", check_cgroup, "Parent cgroup of pods that name none."),
+	NUMBER_OPTION("runtime", pids_limit, "0", 0, 4194304,
+		      "Most processes and threads in a container; 0: as many as its pod may have. On version 2 a pod\n"
+		      "overrides it with pids.max among its unified settings."),
 	TEXT_OPTION("runtime", seccomp_default, "builtin", check_seccomp,
 		    "Profile of containers that ask for the runtime's default: builtin or unconfined."),
 	FLAG_OPTION("runtime", clamp_oom_score_adj, "true",

@@ -26,6 +26,7 @@ struct config {
 	/* [runtime] */
 	char *cgroup_root;        /* "auto", or where the cgroup hierarchies are mounted */
 	char *cgroup_parent;      /* for pods that name none */
+	int64_t pids_limit;       /* of each container; 0: none */
 	char *seccomp_default;    /* "builtin" or "unconfined" */
 	bool clamp_oom_score_adj; /* without CAP_SYS_RESOURCE: raise to what is allowed, with one warning */
 

@@ -26,6 +26,8 @@ check_fn check_stop_container;
 check_fn check_remove_container;
 check_fn check_container_status;
 check_fn check_list_containers;
+check_fn check_update_container_resources;
+check_fn check_update_pod_sandbox_resources;
 check_fn check_exec_sync;
 check_fn check_reopen_container_log;
 check_fn check_pull_image;

@@ -34,7 +34,7 @@ static const struct method table[] = {
 	SERVED(SERVICE_RUNTIME, "ListContainers", list_containers, check_list_containers),
 	LATER_STREAM(SERVICE_RUNTIME, "StreamContainers", stream_containers),
 	SERVED(SERVICE_RUNTIME, "ContainerStatus", container_status, check_container_status),
-	LATER(SERVICE_RUNTIME, "UpdateContainerResources", update_container_resources),
+	SERVED(SERVICE_RUNTIME, "UpdateContainerResources", update_container_resources, check_update_container_resources),
 	SERVED(SERVICE_RUNTIME, "ReopenContainerLog", reopen_container_log, check_reopen_container_log),
 	SERVED(SERVICE_RUNTIME, "ExecSync", exec_sync, check_exec_sync),
 	LATER(SERVICE_RUNTIME, "Exec", exec),
@@ -56,7 +56,7 @@ static const struct method table[] = {
 	LATER(SERVICE_RUNTIME, "ListPodSandboxMetrics", list_pod_sandbox_metrics),
 	LATER_STREAM(SERVICE_RUNTIME, "StreamPodSandboxMetrics", stream_pod_sandbox_metrics),
 	SERVED(SERVICE_RUNTIME, "RuntimeConfig", runtime_config, NULL),
-	LATER(SERVICE_RUNTIME, "UpdatePodSandboxResources", update_pod_sandbox_resources),
+	SERVED(SERVICE_RUNTIME, "UpdatePodSandboxResources", update_pod_sandbox_resources, check_update_pod_sandbox_resources),
 
 	SERVED(SERVICE_IMAGE, "ListImages", list_images, check_list_images),
 	LATER_STREAM(SERVICE_IMAGE, "StreamImages", stream_images),

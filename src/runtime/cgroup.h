@@ -35,6 +35,7 @@ struct resources {
 	int64_t cpu_shares;
 	int64_t memory_limit_bytes;
 	int64_t memory_swap_limit_bytes; /* memory plus swap */
+	bool forbid_swap;                /* where swap is accounted: a memory limit without a swap limit means no swap */
 	int64_t pids_limit;
 	const char *cpuset_cpus; /* NULL or "": not set */
 	const char *cpuset_mems;
@@ -76,6 +77,18 @@ const char *cgroup_path(const struct cgroup *cgroup);
 /* All of it or nothing: when one limit fails, those before it are put back. A limit that the host cannot hold is ERR_STATE, except a
  * zero hugepage limit (kubelets send one always); a value that is wrong in itself, or that the kernel refuses, ERR_INVALID. */
 int cgroup_apply(struct cgroup *cgroup, const struct resources *resources, struct error *err);
+
+/*
+ * As cgroup_apply(), without the devices, and *ret_change remembers what stood before, for an undo after a later step failed. A memory
+ * limit below what the group uses is ERR_STATE after an attempt to reclaim the rest: on version 2 the kernel would kill instead (Linux
+ * 5.19; older ones have no way to ask). The cgroup must stay open for as long as the change is kept.
+ */
+struct cgroup_change;
+int cgroup_change(struct cgroup *cgroup, const struct resources *resources, struct cgroup_change **ret_change, struct error *err);
+
+/* Puts the former values back; what the kernel refuses now stays changed. */
+void cgroup_change_undo(struct cgroup_change *change);
+void cgroup_change_free(struct cgroup_change *change); /* NULL is fine */
 
 /*
  * SIGKILLs every process in the group and below (cgroup.kill on version 2; on version 1 alone for at most 200 ms, until it is empty).

@@ -72,20 +72,21 @@ struct limit_write {
 /* More than every field of struct resources needs, with its own limits on the lists in it. */
 #define LIMIT_WRITES_MAX 128
 
-/* The writes that a struct resources amounts to, laid out before the first is done. */
-struct limit_job {
+/* The writes that a struct resources amounts to, laid out before the first is done, and how many of them were done. */
+struct cgroup_change {
 	const struct cgroup *cgroup;
 	struct arena arena;
 	struct limit_write writes[LIMIT_WRITES_MAX];
 	size_t n_writes;
+	size_t n_done;
 };
 
 /* How a version spells things. Each put_ function checks nothing but what the version cannot express. */
 struct cgroup_version {
 	bool unified;
-	int (*put_cpu)(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err);
-	int (*put_memory)(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err);
-	int (*put_hugepage)(struct limit_job *job, const struct hierarchy *h, const struct hugepage_limit *limit,
+	int (*put_cpu)(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err);
+	int (*put_memory)(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err);
+	int (*put_hugepage)(struct cgroup_change *job, const struct hierarchy *h, const struct hugepage_limit *limit,
 			    struct error *err);
 	const char *oom_file; /* has a line "oom_kill N" */
 };
@@ -122,8 +123,14 @@ char *group_read(const struct cgroup *cgroup, const struct hierarchy *h, const c
 int64_t group_number(const struct cgroup *cgroup, const struct hierarchy *h, const char *file);
 
 /* Lays one write out. The value is formatted; `file` must live as long as the job. */
-int job_put(struct limit_job *job, const struct hierarchy *h, struct error *err, const char *file, const char *fmt, ...)
+int job_put(struct cgroup_change *job, const struct hierarchy *h, struct error *err, const char *file, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+
+/* Memory plus swap: as asked for, or no swap beside the memory; 0 when nothing is to be set. */
+static inline int64_t resources_memsw(const struct resources *r)
+{
+	return r->memory_swap_limit_bytes || !r->forbid_swap ? r->memory_swap_limit_bytes : r->memory_limit_bytes;
+}
 
 /* cgroup_v2.c. Makes the controllers usable in the group, as far as its ancestors allow; 0 when all are. */
 int v2_enable(const struct hierarchy *h, const char *path, unsigned controllers, struct error *err);

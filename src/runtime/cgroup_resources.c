@@ -87,7 +87,7 @@ int64_t group_number(const struct cgroup *cgroup, const struct hierarchy *h, con
 	return end == text || errno ? -1 : value;
 }
 
-int job_put(struct limit_job *job, const struct hierarchy *h, struct error *err, const char *file, const char *fmt, ...)
+int job_put(struct cgroup_change *job, const struct hierarchy *h, struct error *err, const char *file, const char *fmt, ...)
 {
 	_cleanup_free_
 	char *value = NULL;
@@ -110,7 +110,7 @@ int job_put(struct limit_job *job, const struct hierarchy *h, struct error *err,
 }
 
 /* The hierarchy for a limit that is set; version 2's controllers are turned on when they are off. */
-static const struct hierarchy *need(struct limit_job *job, enum controller controller, struct error *err)
+static const struct hierarchy *need(struct cgroup_change *job, enum controller controller, struct error *err)
 {
 	const struct hierarchy *h = roots_find(job->cgroup->roots, controller);
 
@@ -150,7 +150,7 @@ static int check_numbers(const struct resources *r, struct error *err)
 	return 0;
 }
 
-static int put_cpu(struct limit_job *job, const struct resources *r, struct error *err)
+static int put_cpu(struct cgroup_change *job, const struct resources *r, struct error *err)
 {
 	const struct hierarchy *h;
 
@@ -160,7 +160,7 @@ static int put_cpu(struct limit_job *job, const struct resources *r, struct erro
 	return h ? h->version->put_cpu(job, h, r, err) : -1;
 }
 
-static int put_memory(struct limit_job *job, const struct resources *r, struct error *err)
+static int put_memory(struct cgroup_change *job, const struct resources *r, struct error *err)
 {
 	const struct hierarchy *h;
 
@@ -170,7 +170,7 @@ static int put_memory(struct limit_job *job, const struct resources *r, struct e
 	return h ? h->version->put_memory(job, h, r, err) : -1;
 }
 
-static int put_pids(struct limit_job *job, const struct resources *r, struct error *err)
+static int put_pids(struct cgroup_change *job, const struct resources *r, struct error *err)
 {
 	const struct hierarchy *h;
 
@@ -185,7 +185,7 @@ static int put_pids(struct limit_job *job, const struct resources *r, struct err
 }
 
 /* "0-3,8": anything else would be a second line or a word to the kernel. */
-static int put_cpuset_file(struct limit_job *job, const char *file, const char *value, struct error *err)
+static int put_cpuset_file(struct cgroup_change *job, const char *file, const char *value, struct error *err)
 {
 	const struct hierarchy *h;
 
@@ -208,7 +208,7 @@ static int check_page_size(const char *size, struct error *err)
 	return 0;
 }
 
-static int put_hugepage(struct limit_job *job, const struct hugepage_limit *limit, struct error *err)
+static int put_hugepage(struct cgroup_change *job, const struct hugepage_limit *limit, struct error *err)
 {
 	const struct hierarchy *h = roots_find(job->cgroup->roots, CONTROLLER_HUGETLB);
 
@@ -221,7 +221,7 @@ static int put_hugepage(struct limit_job *job, const struct hugepage_limit *limi
 	return h ? h->version->put_hugepage(job, h, limit, err) : -1;
 }
 
-static int put_hugepages(struct limit_job *job, const struct resources *r, struct error *err)
+static int put_hugepages(struct cgroup_change *job, const struct resources *r, struct error *err)
 {
 	if (r->n_hugepages > HUGEPAGES_MAX)
 		return error_set(err, ERR_INVALID, "hugepage_limits: %zu of them, more than %d", r->n_hugepages, HUGEPAGES_MAX);
@@ -247,7 +247,7 @@ static int parse_unified_name(const char *file, enum controller *ret_controller,
 	return 0;
 }
 
-static int put_unified(struct limit_job *job, const struct unified_entry *entry, struct error *err)
+static int put_unified(struct cgroup_change *job, const struct unified_entry *entry, struct error *err)
 {
 	const struct hierarchy *h;
 	enum controller controller = CONTROLLER_CPU;
@@ -270,18 +270,23 @@ static int put_unified(struct limit_job *job, const struct unified_entry *entry,
 	return job_put(job, h, err, entry->file, "%s", entry->value);
 }
 
-static int put_all_unified(struct limit_job *job, const struct resources *r, struct error *err)
+static int put_all_unified(struct cgroup_change *job, const struct resources *r, struct error *err)
 {
 	if (r->n_unified > UNIFIED_MAX)
 		return error_set(err, ERR_INVALID, "unified: %zu entries, more than %d", r->n_unified, UNIFIED_MAX);
-	for (size_t i = 0; i < r->n_unified; i++) {
-		if (put_unified(job, &r->unified[i], err) < 0)
-			return -1;
+	/* io.max and its kin last: they hold a line for each device, which nothing takes away again, so nothing may fail after them. */
+	for (int io = 0; io <= 1; io++) {
+		for (size_t i = 0; i < r->n_unified; i++) {
+			const char *file = r->unified[i].file;
+
+			if ((file && !strncmp(file, "io.", 3)) == io && put_unified(job, &r->unified[i], err) < 0)
+				return -1;
+		}
 	}
 	return 0;
 }
 
-static int lay_out(struct limit_job *job, const struct resources *r, struct error *err)
+static int lay_out(struct cgroup_change *job, const struct resources *r, struct error *err)
 {
 	if (check_numbers(r, err) < 0 || put_cpu(job, r, err) < 0 || put_memory(job, r, err) < 0 || put_pids(job, r, err) < 0)
 		return -1;
@@ -299,59 +304,86 @@ static int write_one(const struct cgroup *cgroup, const struct limit_write *w, c
 		return -1;
 	if (write(fd, value, strlen(value)) >= 0)
 		return 0;
+	if (errno == EBUSY) /* version 1's memory, after an attempt to reclaim */
+		return error_set(err, ERR_STATE, "set %s to '%s': more than that is in use", w->file, value);
 	if (errno == EINVAL || errno == ERANGE)
 		return error_set(err, ERR_INVALID, "set %s to '%s': the kernel refuses that value", w->file, value);
 	return error_sys(err, errno, "set %s to '%s'", w->file, value);
 }
 
-static void take_back(const struct limit_job *job, size_t n)
+static int write_all(struct cgroup_change *job, struct error *err)
 {
 	struct error ignored = ERROR_INIT;
 
-	while (n-- > 0) {
-		const struct limit_write *w = &job->writes[n];
-
-		if (w->old)
-			(void)write_one(job->cgroup, w, w->old, &ignored);
-	}
-}
-
-static int write_all(struct limit_job *job, struct error *err)
-{
-	struct error ignored = ERROR_INIT;
-
-	for (size_t i = 0; i < job->n_writes; i++) {
-		struct limit_write *w = &job->writes[i];
+	for (; job->n_done < job->n_writes; job->n_done++) {
+		struct limit_write *w = &job->writes[job->n_done];
 
 		if (!job->cgroup->fresh)
 			w->old = group_read(job->cgroup, w->hierarchy, w->file, &job->arena, &ignored);
-		if (write_one(job->cgroup, w, w->value, err) < 0) {
-			take_back(job, i);
+		if (write_one(job->cgroup, w, w->value, err) < 0)
 			return -1;
-		}
 	}
+	return 0;
+}
+
+/* A file with a line for each device takes one at a time. */
+static void put_back(const struct cgroup_change *job, const struct limit_write *w)
+{
+	struct error ignored = ERROR_INIT;
+	char *rest = w->old, *line;
+
+	if (rest && !*rest)
+		(void)write_one(job->cgroup, w, "\n", &ignored);
+	while (rest && *rest && (line = strsep(&rest, "\n")))
+		(void)write_one(job->cgroup, w, *line ? line : "\n", &ignored);
+}
+
+/* Backwards, so that pairs of limits pass through the same states. */
+void cgroup_change_undo(struct cgroup_change *job)
+{
+	for (; job->n_done > 0; job->n_done--)
+		put_back(job, &job->writes[job->n_done - 1]);
+}
+
+void cgroup_change_free(struct cgroup_change *job)
+{
+	if (!job)
+		return;
+	arena_release(&job->arena);
+	free(job);
+}
+
+int cgroup_change(struct cgroup *cgroup, const struct resources *resources, struct cgroup_change **ret_change, struct error *err)
+{
+	struct cgroup_change *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return error_sys(err, ENOMEM, "cgroup %s", cgroup->path);
+	job->cgroup = cgroup;
+	if (lay_out(job, resources, err) < 0 || write_all(job, err) < 0) {
+		cgroup_change_undo(job);
+		cgroup_change_free(job);
+		return error_prefix(err, "cgroup %s", cgroup->path);
+	}
+	*ret_change = job;
 	return 0;
 }
 
 int cgroup_apply(struct cgroup *cgroup, const struct resources *resources, struct error *err)
 {
-	struct limit_job *job = calloc(1, sizeof(*job));
-	int r;
+	struct cgroup_change *change;
+	int r = 0;
 
-	if (!job)
-		return error_sys(err, ENOMEM, "cgroup %s", cgroup->path);
-	job->cgroup = cgroup;
-	r = lay_out(job, resources, err) < 0 || write_all(job, err) < 0 ? -1 : 0;
+	if (cgroup_change(cgroup, resources, &change, err) < 0)
+		return -1;
 	/* Last: what devices a group had cannot be read back in a form to put back, and nothing after this can fail. */
-	if (r == 0 && resources->restrict_devices &&
-	    cgroup_restrict_devices(cgroup, resources->devices, resources->n_devices, err) < 0) {
-		take_back(job, job->n_writes);
-		r = -1;
+	if (resources->restrict_devices && cgroup_restrict_devices(cgroup, resources->devices, resources->n_devices, err) < 0) {
+		cgroup_change_undo(change);
+		r = error_prefix(err, "cgroup %s", cgroup->path);
 	}
-	arena_release(&job->arena);
-	free(job);
+	cgroup_change_free(change);
 	cgroup->fresh = cgroup->fresh && r < 0;
-	return r < 0 ? error_prefix(err, "cgroup %s", cgroup->path) : 0;
+	return r;
 }
 
 /* The number in the line "KEY N" of the file that counts what the OOM killer did; 0 when there is none. */

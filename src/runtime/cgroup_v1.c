@@ -9,7 +9,7 @@
  * A quota may be at no time larger, in relation to its period, than the parent's. When both change on a living group, the order is
  * chosen whose middle state is the smaller share.
  */
-static bool period_first(const struct limit_job *job, const struct hierarchy *h, const struct resources *r)
+static bool period_first(const struct cgroup_change *job, const struct hierarchy *h, const struct resources *r)
 {
 	int64_t quota, period;
 
@@ -22,17 +22,17 @@ static bool period_first(const struct limit_job *job, const struct hierarchy *h,
 	return (double)quota / (double)r->cpu_period_us <= (double)r->cpu_quota_us / (double)period;
 }
 
-static int put_period(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_period(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
 	return r->cpu_period_us ? job_put(job, h, err, "cpu.cfs_period_us", "%" PRId64, r->cpu_period_us) : 0;
 }
 
-static int put_quota(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_quota(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
 	return r->cpu_quota_us ? job_put(job, h, err, "cpu.cfs_quota_us", "%" PRId64, r->cpu_quota_us) : 0;
 }
 
-static int put_cpu(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_cpu(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
 	if (r->cpu_shares && job_put(job, h, err, "cpu.shares", "%" PRId64, r->cpu_shares) < 0)
 		return -1;
@@ -58,26 +58,28 @@ static bool host_has_no_swap(void)
 #define MEMSW "memory.memsw.limit_in_bytes"
 #define MEMORY "memory.limit_in_bytes"
 
-static int put_memsw(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_memsw(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
-	if (!r->memory_swap_limit_bytes)
+	int64_t memsw = resources_memsw(r);
+
+	if (!memsw)
 		return 0;
 	if (group_has(job->cgroup, h, MEMSW))
-		return job_put(job, h, err, MEMSW, "%" PRId64, r->memory_swap_limit_bytes);
-	if (r->memory_swap_limit_bytes < 0 || host_has_no_swap())
+		return job_put(job, h, err, MEMSW, "%" PRId64, memsw);
+	if (r->memory_swap_limit_bytes <= 0 || host_has_no_swap())
 		return 0;
 	return error_set(err, ERR_STATE, "memory_swap_limit_in_bytes: this kernel does not account swap");
 }
 
-static int put_limit(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_limit(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
 	return r->memory_limit_bytes ? job_put(job, h, err, MEMORY, "%" PRId64, r->memory_limit_bytes) : 0;
 }
 
 /* Memory plus swap is never below memory (cgroup-v1/memory.rst): when memory grows over it, it has to go first. */
-static int put_memory(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_memory(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
-	bool raises = r->memory_swap_limit_bytes && !job->cgroup->fresh &&
+	bool raises = resources_memsw(r) && !job->cgroup->fresh &&
 		      (r->memory_limit_bytes < 0 || r->memory_limit_bytes > group_number(job->cgroup, h, MEMSW));
 
 	if (raises)
@@ -85,7 +87,7 @@ static int put_memory(struct limit_job *job, const struct hierarchy *h, const st
 	return put_limit(job, h, r, err) < 0 ? -1 : put_memsw(job, h, r, err);
 }
 
-static int put_hugepage(struct limit_job *job, const struct hierarchy *h, const struct hugepage_limit *limit, struct error *err)
+static int put_hugepage(struct cgroup_change *job, const struct hierarchy *h, const struct hugepage_limit *limit, struct error *err)
 {
 	const char *file = arena_printf(&job->arena, "hugetlb.%s.limit_in_bytes", limit->page_size);
 

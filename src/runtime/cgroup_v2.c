@@ -86,7 +86,7 @@ uint64_t v2_cpu_weight(int64_t shares)
 }
 
 /* cpu.max is "QUOTA PERIOD"; the half that is not given stays as it is. */
-static int put_max(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_max(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
 	char quota[32] = "max", period[32] = "";
 
@@ -103,22 +103,22 @@ static int put_max(struct limit_job *job, const struct hierarchy *h, const struc
 	return job_put(job, h, err, "cpu.max", "%s%s", quota, period);
 }
 
-static int put_cpu(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_cpu(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
 	if (r->cpu_shares && job_put(job, h, err, "cpu.weight", "%" PRIu64, v2_cpu_weight(r->cpu_shares)) < 0)
 		return -1;
 	return r->cpu_quota_us || r->cpu_period_us ? put_max(job, h, r, err) : 0;
 }
 
-static int put_amount(struct limit_job *job, const struct hierarchy *h, const char *file, int64_t bytes, struct error *err)
+static int put_amount(struct cgroup_change *job, const struct hierarchy *h, const char *file, int64_t bytes, struct error *err)
 {
 	return bytes < 0 ? job_put(job, h, err, file, "max") : job_put(job, h, err, file, "%" PRId64, bytes);
 }
 
 /* Version 1's limit is on memory plus swap, this one on swap alone. A kernel without swap accounting has no such file. */
-static int put_swap(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_swap(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
-	int64_t swap = r->memory_swap_limit_bytes < 0 ? -1 : r->memory_swap_limit_bytes - r->memory_limit_bytes;
+	int64_t memsw = resources_memsw(r), swap = memsw < 0 ? -1 : memsw - r->memory_limit_bytes;
 
 	if (group_has(job->cgroup, h, "memory.swap.max"))
 		return put_amount(job, h, "memory.swap.max", swap, err);
@@ -127,14 +127,41 @@ static int put_swap(struct limit_job *job, const struct hierarchy *h, const stru
 	return error_set(err, ERR_STATE, "memory_swap_limit_in_bytes: this kernel does not account swap");
 }
 
-static int put_memory(struct limit_job *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+/*
+ * A limit below what is in use makes this version kill, where version 1 refuses after an attempt to reclaim: so the attempt is made
+ * here. Nothing is asked of a group without processes.
+ */
+static int make_room(const struct cgroup_change *job, const struct hierarchy *h, int64_t limit_bytes, struct error *err)
 {
-	if (r->memory_limit_bytes && put_amount(job, h, "memory.max", r->memory_limit_bytes, err) < 0)
-		return -1;
-	return r->memory_swap_limit_bytes ? put_swap(job, h, r, err) : 0;
+	int64_t used = job->cgroup->fresh || limit_bytes < 0 ? 0 : group_number(job->cgroup, h, "memory.current");
+	_cleanup_fd_ int reclaim = -1;
+	struct error ignored = ERROR_INIT;
+	char amount[32];
+
+	if (used <= limit_bytes || !group_has(job->cgroup, h, "memory.reclaim"))
+		return 0;
+	reclaim = group_open(job->cgroup, h, "memory.reclaim", O_WRONLY, &ignored);
+	(void)snprintf(amount, sizeof(amount), "%" PRId64, used - limit_bytes);
+	/* EAGAIN: less than that could be; the look at the result decides. */
+	if (reclaim < 0 || write(reclaim, amount, strlen(amount)) >= 0)
+		return 0;
+	used = group_number(job->cgroup, h, "memory.current");
+	if (used <= limit_bytes)
+		return 0;
+	return error_set(err, ERR_STATE, "set memory.max to '%" PRId64 "': more than that is in use, %" PRId64 " bytes",
+			 limit_bytes, used);
 }
 
-static int put_hugepage(struct limit_job *job, const struct hierarchy *h, const struct hugepage_limit *limit, struct error *err)
+static int put_memory(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+{
+	if (r->memory_limit_bytes && make_room(job, h, r->memory_limit_bytes, err) < 0)
+		return -1;
+	if (r->memory_limit_bytes && put_amount(job, h, "memory.max", r->memory_limit_bytes, err) < 0)
+		return -1;
+	return resources_memsw(r) ? put_swap(job, h, r, err) : 0;
+}
+
+static int put_hugepage(struct cgroup_change *job, const struct hierarchy *h, const struct hugepage_limit *limit, struct error *err)
 {
 	const char *file = arena_printf(&job->arena, "hugetlb.%s.max", limit->page_size);
 

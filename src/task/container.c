@@ -176,6 +176,7 @@ void container_unref(struct container *container)
 	cgroup_close(container->cgroup);
 	lane_close(container->lane);
 	message_free(container->config);
+	message_free(container->resources);
 	image_unref(container->image);
 	arena_release(&container->start_arena);
 	free(container->name_key);
@@ -247,6 +248,7 @@ static void fill_record(struct container *container, Store__Container *record, S
 	record->sandbox_id = container->sandbox->id;
 	record->boot_id = container->node->boot_id;
 	record->config = container->config;
+	record->resources = container->resources;
 	record->image_id = container->image_id;
 	record->created_at_ns = container->created_at_ns;
 	record->started_at_ns = container->started_at_ns;
@@ -345,6 +347,15 @@ static int take_started(struct container *container, const Store__Container *rec
 	return arena_failed(arena) ? error_set(err, ERR_EXHAUSTED, "out of memory") : 0;
 }
 
+Cri__LinuxContainerResources *container_resources_now(const struct container *container)
+{
+	const Cri__LinuxContainerConfig *specific = container->config->linux;
+
+	if (container->resources)
+		return container->resources;
+	return specific ? specific->resources : NULL;
+}
+
 static int take_record(struct container *container, const Store__Container *record, struct error *err)
 {
 	container->state = record->state;
@@ -365,6 +376,8 @@ static int take_record(struct container *container, const Store__Container *reco
 	}
 	if (!container->image_id)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (record->resources && !(container->resources = message_copy(&record->resources->base, err)))
+		return -1;
 	return take_started(container, record, err);
 }
 

@@ -67,9 +67,10 @@ struct container {
 	struct node *node;
 	unsigned refs;
 	enum container_state state;
-	struct sandbox *sandbox;       /* a reference */
-	struct container *prev, *next; /* in the sandbox's list */
-	Cri__ContainerConfig *config;
+	struct sandbox *sandbox;                 /* a reference */
+	struct container *prev, *next;           /* in the sandbox's list */
+	Cri__ContainerConfig *config;            /* as it was asked for */
+	Cri__LinuxContainerResources *resources; /* after the last update; NULL: as in the config */
 	char *name_key;
 	struct image *image; /* NULL when it is gone, as can be after a restart */
 	char *image_id;
@@ -82,9 +83,9 @@ struct container {
 	char *cgroup_path;
 	struct process process;
 	bool own_pid_ns;
-	struct cgroup *cgroup; /* from start to cleanup */
-	unsigned cgroup_users; /* the process, and those that execute inside */
-	bool killed;           /* we sent it SIGKILL */
+	struct cgroup *cgroup;     /* from start to cleanup */
+	unsigned cgroup_users;     /* the process, and those that execute inside */
+	bool killed;               /* we sent it SIGKILL */
 	uint64_t oom_kills_inside; /* that took a process executed inside, not the container's own */
 	struct arena start_arena;
 	struct container_user user; /* in start_arena, as the next two */
@@ -135,6 +136,9 @@ int container_save_as(struct container *container, enum container_state state, s
 /* See sandbox_save_if_possible(). */
 void container_save_if_possible(struct container *container);
 struct container *container_from_record(struct sandbox *sandbox, const Store__Container *record, struct error *err);
+
+/* What holds now; NULL when nothing was ever limited. */
+Cri__LinuxContainerResources *container_resources_now(const struct container *container);
 
 /* Sets the outcome and publishes EXITED: record, waiters. `reason` and `message` are copied; message may be NULL. */
 void container_finish(struct container *container, int32_t exit_code, const char *reason, const char *message);

@@ -118,5 +118,5 @@ int container_check(const struct sandbox *sandbox, const Cri__ContainerConfig *c
 		return -1;
 	if (container_mounts(sandbox, config, &scratch, &mounts, err) < 0)
 		return -1;
-	return container_resources(config, &scratch, &resources, err);
+	return container_resources(config->linux ? config->linux->resources : NULL, 0, &scratch, &resources, err);
 }

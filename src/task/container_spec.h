@@ -62,11 +62,17 @@ bool container_is_privileged(const Cri__ContainerConfig *config);
 
 /* ---- what it may use (container_resources.c) ---- */
 
-int container_resources(const Cri__ContainerConfig *config, struct arena *arena, struct resources *ret_resources,
-			struct error *err);
+/* `from` may be NULL: nothing is limited. `pids_limit` is the node's, 0 for none. */
+int container_resources(const Cri__LinuxContainerResources *from, int64_t pids_limit, struct arena *arena,
+			struct resources *ret_resources, struct error *err);
+
+/* What a container has after a change: the field that the change sets, else the one that was there; a huge page size and a key of
+ * `unified` each by itself. A copy on the heap, message_free(). Either may be NULL. ERR_INVALID when the two contradict each other. */
+Cri__LinuxContainerResources *resources_merge(const Cri__LinuxContainerResources *now, const Cri__LinuxContainerResources *change,
+					      struct error *err);
 
 /* 0 when the request says nothing: a container is not to inherit what protects the daemon. */
-int64_t oom_score_adj_wanted(const Cri__ContainerConfig *config);
+int64_t oom_score_adj_wanted(const Cri__LinuxContainerResources *resources);
 
 /* What a container that asks for `wanted` gets: below our own value only CAP_SYS_RESOURCE may go (proc_pid_oom_score_adj(5)). */
 int oom_score_adj_within(int64_t wanted, int own, bool may_lower);

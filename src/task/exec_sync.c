@@ -83,10 +83,8 @@ static step_fn open_pipes, spawn, kill_spawned, run, drain, ask_oom;
 
 static const struct step steps[] = {
 	/* name       run          undo           deadline_ms */
-	{ "pipes", open_pipes, NULL, 1000 },
-	{ "spawn", spawn, kill_spawned, SPAWN_DEADLINE_MS + 10000 },
-	{ "run", run, NULL, INT_MAX },
-	{ "drain", drain, NULL, 10 * DRAIN_MS },
+	{ "pipes", open_pipes, NULL, 1000 }, { "spawn", spawn, kill_spawned, SPAWN_DEADLINE_MS + 10000 },
+	{ "run", run, NULL, INT_MAX },       { "drain", drain, NULL, 10 * DRAIN_MS },
 	{ "oom", ask_oom, NULL, 10000 },
 };
 
@@ -220,7 +218,8 @@ static int explain(struct exec_sync *op, uint64_t kills_before, struct error *er
 		return error_set(err, ERR_STATE, "the container has ended");
 	op->oom_kills = op->container->cgroup ? cgroup_oom_kills(op->container->cgroup) : 0;
 	if (op->oom_kills > kills_before)
-		return error_set(err, ERR_EXHAUSTED, "killed before its command: the container's memory limit leaves no room for it");
+		return error_set(err, ERR_EXHAUSTED,
+				 "killed before its command: the container's memory limit leaves no room for it");
 	op->oom_kills = 0;
 	return -1;
 }
@@ -251,7 +250,7 @@ static enum verdict spawn(struct task *task, struct error *err)
 {
 	struct exec_sync *op = exec_sync_of(task);
 	const struct node *node = op->op.node;
-	int64_t wanted = oom_score_adj_wanted(op->container->config);
+	int64_t wanted = oom_score_adj_wanted(container_resources_now(op->container));
 
 	op->oom_score_adj = oom_score_adj_within(wanted, node->own_oom_score_adj, node->may_lower_oom_score);
 	op->target_pidfd = fcntl(op->container->process.pidfd, F_DUPFD_CLOEXEC, 0);

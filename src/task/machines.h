@@ -18,6 +18,8 @@ extern const struct machine pull_image_machine;
 extern const struct machine import_image_machine;
 extern const struct machine remove_image_machine;
 extern const struct machine status_machine;
+extern const struct machine update_container_machine;
+extern const struct machine update_pod_machine;
 
 /* Makes them known to machine_next(). */
 void machines_register(void);

@@ -84,17 +84,18 @@ static Cri__ContainerUser *user_message(struct arena *arena, const struct contai
 	return message;
 }
 
-static Cri__ContainerResources *resources_message(struct arena *arena, const Cri__ContainerConfig *config)
+static Cri__ContainerResources *resources_message(struct arena *arena, const struct container *container)
 {
+	Cri__LinuxContainerResources *resources = container_resources_now(container);
 	Cri__ContainerResources *message;
 
-	if (!config->linux || !config->linux->resources)
+	if (!resources)
 		return NULL;
 	message = arena_new(arena, Cri__ContainerResources);
 	if (!message)
 		return NULL;
 	cri__container_resources__init(message);
-	message->linux = config->linux->resources;
+	message->linux = resources;
 	return message;
 }
 
@@ -134,7 +135,7 @@ Cri__ContainerStatus *container_status_message(struct arena *arena, struct conta
 	message->n_mounts = config->n_mounts;
 	if (container->log_path)
 		message->log_path = container->log_path;
-	message->resources = resources_message(arena, config);
+	message->resources = resources_message(arena, container);
 	message->user = user_message(arena, container);
 	message->stop_signal = signal_to_cri(container->stop_signal);
 	return message;
@@ -263,6 +264,20 @@ static void add_namespaces(cJSON *root, const struct sandbox *sandbox)
 	}
 }
 
+/* What a client may have changed since it made the pod. */
+static void add_resources(cJSON *root, const char *name, const Cri__LinuxContainerResources *resources)
+{
+	cJSON *object;
+
+	if (!resources)
+		return;
+	object = cJSON_AddObjectToObject(root, name);
+	(void)cJSON_AddNumberToObject(object, "cpuPeriod", (double)resources->cpu_period);
+	(void)cJSON_AddNumberToObject(object, "cpuQuota", (double)resources->cpu_quota);
+	(void)cJSON_AddNumberToObject(object, "cpuShares", (double)resources->cpu_shares);
+	(void)cJSON_AddNumberToObject(object, "memoryLimitInBytes", (double)resources->memory_limit_in_bytes);
+}
+
 static char *sandbox_info(struct arena *arena, const struct sandbox *sandbox)
 {
 	cJSON *root = cJSON_CreateObject(), *addresses;
@@ -275,6 +290,10 @@ static char *sandbox_info(struct arena *arena, const struct sandbox *sandbox)
 	for (size_t i = 0; i < sandbox->net.n_addresses; i++)
 		(void)cJSON_AddItemToArray(addresses, cJSON_CreateString(sandbox->net.addresses[i]));
 	add_namespaces(root, sandbox);
+	if (sandbox->config->linux) {
+		add_resources(root, "overhead", sandbox->config->linux->overhead);
+		add_resources(root, "resources", sandbox->config->linux->resources);
+	}
 	add_timeline(root, sandbox->timeline);
 	return print(root, arena);
 }

@@ -304,7 +304,8 @@ static int make_cgroup_work(struct task *task, struct error *err)
 	const struct container *container = op->container;
 	struct resources resources;
 
-	if (container_resources(container->config, &op->scratch, &resources, err) < 0)
+	if (container_resources(container_resources_now(container), op->op.node->config->pids_limit, &op->scratch, &resources,
+				err) < 0)
 		return -1;
 	resources.restrict_devices = op->devices.restricted;
 	resources.devices = op->devices.rules;
@@ -344,11 +345,11 @@ static int compile_work(struct task *task, struct error *err)
 static int choose_oom_score(struct start_container *op, struct error *err)
 {
 	struct node *node = op->op.node;
-	const Cri__LinuxContainerConfig *specific = op->container->config->linux;
-	int64_t wanted = specific && specific->resources ? specific->resources->oom_score_adj : 0;
+	const Cri__LinuxContainerResources *resources = container_resources_now(op->container);
+	int64_t wanted = oom_score_adj_wanted(resources);
 
 	op->oom_score_adj = oom_score_adj_within(wanted, node->own_oom_score_adj, node->may_lower_oom_score);
-	if (op->oom_score_adj == wanted || !specific || !specific->resources)
+	if (op->oom_score_adj == wanted || !resources)
 		return 0;
 	if (!node->config->clamp_oom_score_adj)
 		return error_set(
@@ -372,13 +373,14 @@ static enum verdict compile(struct task *task, struct error *err)
 /* The first kill in a group that is as old as this start is that of its first process. */
 static int explain(const struct start_container *op, struct error *err)
 {
-	const Cri__LinuxContainerConfig *specific = op->container->config->linux;
+	const Cri__LinuxContainerResources *resources = container_resources_now(op->container);
 
 	if (cgroup_oom_kills(op->cgroup) == 0)
 		return -1;
 	return error_set(err, ERR_EXHAUSTED,
-			 "killed before its command: the memory limit of %lld bytes (of the container, or what its pod has left) is too small",
-			 specific && specific->resources ? (long long)specific->resources->memory_limit_in_bytes : 0LL);
+			 "killed before its command: the memory limit of %lld bytes (of the container, or what its pod has left) "
+			 "is too small",
+			 resources ? (long long)resources->memory_limit_in_bytes : 0LL);
 }
 
 static int spawn_work(struct task *task, struct error *err)

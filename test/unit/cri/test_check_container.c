@@ -241,6 +241,39 @@ static void test_resources(void **state)
 	INVALID("config.linux.resources.unified[0].value: missing", f.unified.value = TEXT(""));
 }
 
+static void test_changed_resources(void **state)
+{
+	Cri__UpdateContainerResourcesRequest update = CRI__UPDATE_CONTAINER_RESOURCES_REQUEST__INIT;
+	Cri__UpdatePodSandboxResourcesRequest pod = CRI__UPDATE_POD_SANDBOX_RESOURCES_REQUEST__INIT;
+	Cri__WindowsContainerResources windows = CRI__WINDOWS_CONTAINER_RESOURCES__INIT;
+	Cri__LinuxContainerResources resources = CRI__LINUX_CONTAINER_RESOURCES__INIT;
+	check_fn *of_container = check_update_container_resources, *of_pod = check_update_pod_sandbox_resources;
+
+	(void)state;
+	expect_verdict(of_container, &update.base, ERR_INVALID, "container_id: missing", "no id");
+	expect_verdict(of_pod, &pod.base, ERR_INVALID, "pod_sandbox_id: missing", "no id");
+	update.container_id = pod.pod_sandbox_id = TEXT("c1");
+	expect_verdict(of_container, &update.base, ERR_NONE, "", "nothing to change");
+	expect_verdict(of_pod, &pod.base, ERR_NONE, "", "nothing to change");
+	update.linux = &resources;
+	resources.memory_swap_limit_in_bytes = 4096;
+	expect_verdict(of_container, &update.base, ERR_NONE, "", "the memory limit stays what it is");
+	resources.memory_limit_in_bytes = 8192;
+	expect_verdict(of_container, &update.base, ERR_INVALID, "linux.memory_swap_limit_in_bytes: is memory plus swap",
+		       "less swap");
+	resources.memory_swap_limit_in_bytes = resources.memory_limit_in_bytes = 0;
+	resources.cpu_period = 1;
+	expect_verdict(of_container, &update.base, ERR_INVALID, "linux.cpu_period:", "a short period");
+	pod.overhead = &resources;
+	expect_verdict(of_pod, &pod.base, ERR_INVALID, "overhead.cpu_period:", "a short period");
+	pod.overhead = NULL;
+	pod.resources = &resources;
+	expect_verdict(of_pod, &pod.base, ERR_INVALID, "resources.cpu_period:", "a short period");
+	resources.cpu_period = 0;
+	update.windows = &windows;
+	expect_verdict(of_container, &update.base, ERR_INVALID, "windows:", "Windows");
+}
+
 static void test_security_cve_2024_40635(void **state)
 {
 	struct fixture f;
@@ -280,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_process),
 		cmocka_unit_test(test_mounts),
 		cmocka_unit_test(test_resources),
+		cmocka_unit_test(test_changed_resources),
 		cmocka_unit_test(test_security_cve_2024_40635),
 	};
 

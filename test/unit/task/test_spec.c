@@ -18,6 +18,7 @@
 #include "task/container.h"
 #include "task/container_spec.h"
 #include "task/list.h"
+#include "task/message.h"
 #include "task/sandbox_spec.h"
 
 static char *no_list[] = { NULL };
@@ -526,7 +527,7 @@ static void test_resources(void **state)
 
 	(void)state;
 	init_context(&c);
-	assert_int_equal(container_resources(&c.config, &arena, &to, &err), 0);
+	assert_int_equal(container_resources(c.config.linux ? c.config.linux->resources : NULL, 0, &arena, &to, &err), 0);
 	assert_int_equal(to.memory_limit_bytes, 0);
 	hugepage.page_size = size;
 	hugepage.limit = 4096;
@@ -539,11 +540,70 @@ static void test_resources(void **state)
 	from.unified = entries;
 	from.n_unified = 1;
 	c.linux.resources = &from;
-	assert_int_equal(container_resources(&c.config, &arena, &to, &err), 0);
+	assert_int_equal(container_resources(&from, 33, &arena, &to, &err), 0);
+	assert_int_equal(to.pids_limit, 33);
+	assert_true(to.forbid_swap);
 	assert_int_equal(to.cpu_shares, 512);
 	assert_int_equal(to.memory_limit_bytes, 1 << 20);
 	assert_string_equal(to.hugepages[0].page_size, "2MB");
 	assert_string_equal(to.unified[0].file, "memory.high");
+}
+
+/* What a change names replaces, the rest stays; lists by page size and by key. */
+static void test_merged_resources(void **state)
+{
+	char two[] = "2MB", one[] = "1GB", high[] = "memory.high", pids[] = "pids.max", a[] = "1", b[] = "2", cpus[] = "0-1";
+	Cri__LinuxContainerResources now = CRI__LINUX_CONTAINER_RESOURCES__INIT, change = now, *both;
+	Cri__HugepageLimit pages[3] = { CRI__HUGEPAGE_LIMIT__INIT, CRI__HUGEPAGE_LIMIT__INIT, CRI__HUGEPAGE_LIMIT__INIT };
+	Cri__HugepageLimit *old_pages[] = { &pages[0] }, *new_pages[] = { &pages[1], &pages[2] };
+	Cri__LinuxContainerResources__UnifiedEntry entry = CRI__LINUX_CONTAINER_RESOURCES__UNIFIED_ENTRY__INIT,
+						   entries[3] = { entry, entry, entry }, *old_entries[] = { &entries[0] },
+						   *new_entries[] = { &entries[1], &entries[2] };
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	pages[0] = pages[1] = (Cri__HugepageLimit){ pages[0].base, two, 1 };
+	pages[2] = (Cri__HugepageLimit){ pages[2].base, one, 3 };
+	pages[1].limit = 2;
+	entries[0].key = entries[1].key = high;
+	entries[2].key = pids;
+	entries[0].value = entries[2].value = a;
+	entries[1].value = b;
+	now.cpu_shares = 5;
+	now.cpu_quota = 1000;
+	now.cpuset_cpus = cpus;
+	now.memory_limit_in_bytes = 100;
+	now.memory_swap_limit_in_bytes = 150;
+	now.hugepage_limits = old_pages;
+	now.unified = old_entries;
+	now.n_hugepage_limits = now.n_unified = 1;
+	change.cpu_quota = -1;
+	change.memory_limit_in_bytes = 120;
+	change.hugepage_limits = new_pages;
+	change.unified = new_entries;
+	change.n_hugepage_limits = change.n_unified = 2;
+	both = resources_merge(&now, &change, &err);
+	assert_non_null(both);
+	assert_int_equal(both->cpu_shares, 5);
+	assert_int_equal(both->cpu_quota, -1);
+	assert_int_equal(both->memory_limit_in_bytes, 120);
+	assert_int_equal(both->memory_swap_limit_in_bytes, 150);
+	assert_string_equal(both->cpuset_cpus, "0-1");
+	assert_int_equal(both->n_hugepage_limits, 2);
+	assert_int_equal(both->hugepage_limits[0]->limit, 2);
+	assert_string_equal(both->hugepage_limits[1]->page_size, "1GB");
+	assert_int_equal(both->n_unified, 2);
+	assert_string_equal(both->unified[0]->value, "2");
+	message_free(both);
+	change.memory_limit_in_bytes = 151;
+	assert_null(resources_merge(&now, &change, &err));
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_non_null(strstr(err.text, "memory_limit_in_bytes"));
+	change.memory_limit_in_bytes = -1;
+	assert_null(resources_merge(&now, &change, &err));
+	both = resources_merge(NULL, NULL, &err);
+	assert_int_equal(both->cpu_shares, 0);
+	message_free(both);
 }
 
 static void test_oom_score(void **state)
@@ -669,6 +729,7 @@ int main(void)
 		cmocka_unit_test(test_masks),
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_resources),
+		cmocka_unit_test(test_merged_resources),
 		cmocka_unit_test(test_oom_score),
 		cmocka_unit_test(test_pid_mode_is_inherited),
 		cmocka_unit_test(test_sandbox_check),
