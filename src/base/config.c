@@ -65,7 +65,7 @@ static const struct option options[] = {
 		      "Most processes and threads in a container; 0: as many as its pod may have. On version 2 a pod\n"
 		      "overrides it with pids.max among its unified settings."),
 	TEXT_OPTION("runtime", seccomp_default, "builtin", check_seccomp,
-		    "Profile of containers that ask for the runtime's default: builtin or unconfined."),
+		    "Profile of containers that ask for the runtime's default: builtin, unconfined, or the path of one in JSON."),
 	FLAG_OPTION("runtime", clamp_oom_score_adj, "true",
 		    "Without CAP_SYS_RESOURCE the OOM score cannot be lowered: take the lowest that is allowed\n"
 		    "(true), or fail the start (false)."),
@@ -119,9 +119,9 @@ static int check_cgroup(const char *value, struct error *err)
 
 static int check_seccomp(const char *value, struct error *err)
 {
-	return !strcmp(value, "builtin") || !strcmp(value, "unconfined")
+	return !strcmp(value, "builtin") || !strcmp(value, "unconfined") || value[0] == '/'
 		       ? 0
-		       : error_set(err, ERR_INVALID, "must be builtin or unconfined");
+		       : error_set(err, ERR_INVALID, "must be builtin, unconfined or an absolute path");
 }
 
 static int check_link(const char *value, struct error *err)

@@ -27,7 +27,7 @@ struct config {
 	char *cgroup_root;        /* "auto", or where the cgroup hierarchies are mounted */
 	char *cgroup_parent;      /* for pods that name none */
 	int64_t pids_limit;       /* of each container; 0: none */
-	char *seccomp_default;    /* "builtin" or "unconfined" */
+	char *seccomp_default;    /* "builtin", "unconfined" or a path */
 	bool clamp_oom_score_adj; /* without CAP_SYS_RESOURCE: raise to what is allowed, with one warning */
 
 	/* [image] */

@@ -45,7 +45,7 @@ int io_write_all(int fd, const void *data, size_t len, const char *what, struct 
 	return 0;
 }
 
-static int read_to_end(int fd, const char *path, struct buffer *b, struct error *err)
+int io_read_fd(int fd, const char *what, struct buffer *b, struct error *err)
 {
 	char chunk[READ_STEP];
 	ssize_t n;
@@ -54,9 +54,9 @@ static int read_to_end(int fd, const char *path, struct buffer *b, struct error 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_sys(err, errno, "read %s", path);
+			return error_sys(err, errno, "read %s", what);
 		if (buffer_append(b, chunk, (size_t)n, err) < 0)
-			return error_prefix(err, "read %s", path);
+			return error_prefix(err, "read %s", what);
 	}
 	return 0;
 }
@@ -67,7 +67,7 @@ int io_read_file(int dirfd, const char *path, struct buffer *b, struct error *er
 
 	if (fd < 0)
 		return error_sys(err, errno, "open %s", path);
-	return read_to_end(fd, path, b, err);
+	return io_read_fd(fd, path, b, err);
 }
 
 int io_write_value(int dirfd, const char *path, const char *value, struct error *err)

@@ -18,6 +18,9 @@ int io_write_all(int fd, const void *data, size_t len, const char *what, struct 
 /* Appends the file's content to *b, whose max is the limit. `dirfd` may be AT_FDCWD. */
 int io_read_file(int dirfd, const char *path, struct buffer *b, struct error *err);
 
+/* The same from where an open file stands. Errors name `what`. */
+int io_read_fd(int fd, const char *what, struct buffer *b, struct error *err);
+
 /* One open-write-close, for cgroup and sysctl files: the value is written by a single write(2). */
 int io_write_value(int dirfd, const char *path, const char *value, struct error *err);
 

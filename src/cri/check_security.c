@@ -42,32 +42,58 @@ static int check_selinux(const struct field *at, const Cri__SELinuxOption *selin
 	return field_error(at, err, ERR_UNIMPLEMENTED, "SELinux labels are not built yet");
 }
 
-static int check_profile(const struct field *at, const Cri__SecurityProfile *profile, struct error *err)
+static int check_profile_type(const struct field *at, const Cri__SecurityProfile *profile, bool *ret_localhost, struct error *err)
 {
-	if (!profile)
-		return 0;
-	if (profile->profile_type == CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost)
-		return field_error(at, err, ERR_UNIMPLEMENTED, "profiles from a file (Localhost) are not built yet");
-	if (profile->localhost_ref[0] != '\0')
+	*ret_localhost = profile->profile_type == CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
+	if (!*ret_localhost && profile->localhost_ref[0] != '\0')
 		return field_error(FIELD(at, "localhost_ref"), err, ERR_INVALID,
 				   "contradicts profile_type, which is not Localhost");
 	return 0;
 }
 
-/* The spellings that stood in annotations before the profile messages: "" and unconfined, runtime/default, its older name, localhost/FILE. */
-static int check_profile_path(const struct field *at, const char *path, struct error *err)
+/* Both spellings say where the file lies; the older one, and some of the newer, have this in front. */
+static const char *without_localhost(const char *ref)
+{
+	return !strncmp(ref, "localhost/", strlen("localhost/")) ? ref + strlen("localhost/") : ref;
+}
+
+static int check_seccomp(const struct field *at, const Cri__SecurityProfile *profile, struct error *err)
+{
+	bool localhost;
+
+	if (!profile)
+		return 0;
+	if (check_profile_type(at, profile, &localhost, err) < 0)
+		return -1;
+	return localhost ? text_check(FIELD(at, "localhost_ref"), &text_path, without_localhost(profile->localhost_ref), err) : 0;
+}
+
+static int check_apparmor(const struct field *at, const Cri__SecurityProfile *profile, struct error *err)
+{
+	bool localhost;
+
+	if (!profile)
+		return 0;
+	if (check_profile_type(at, profile, &localhost, err) < 0)
+		return -1;
+	return localhost ? field_error(at, err, ERR_UNIMPLEMENTED, "profiles by name (Localhost) are not built yet") : 0;
+}
+
+/* The spellings that stood in annotations before the profile messages: "" and unconfined, runtime/default, its older name, localhost/NAME. */
+static int check_old_profile(const struct field *at, const char *profile, const struct text_rule *localhost, struct error *err)
 {
 	static const char *const known[] = { "", "unconfined", "runtime/default", "docker/default" };
 	char quoted[FIELD_QUOTE_SIZE];
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (!strcmp(path, known[i]))
+		if (!strcmp(profile, known[i]))
 			return 0;
 	}
-	if (!strncmp(path, "localhost/", strlen("localhost/")))
-		return field_error(at, err, ERR_UNIMPLEMENTED, "profiles from a file are not built yet");
+	if (without_localhost(profile) != profile)
+		return localhost ? text_check(at, localhost, without_localhost(profile), err)
+				 : field_error(at, err, ERR_UNIMPLEMENTED, "profiles by name are not built yet");
 	return field_error(at, err, ERR_INVALID, "must be \"unconfined\", \"runtime/default\" or \"localhost/...\", not %s",
-			   field_quote(quoted, path));
+			   field_quote(quoted, profile));
 }
 
 static int check_user_namespace(const struct field *at, const Cri__UserNamespace *userns, struct error *err)
@@ -131,10 +157,10 @@ int check_pod_security(const struct field *at, const Cri__LinuxSandboxSecurityCo
 	    check_group_has_user(at, context->run_as_group, context->run_as_user != NULL, err) < 0 ||
 	    check_namespaces(FIELD(at, "namespace_options"), context->namespace_options, true, err) < 0 ||
 	    check_selinux(FIELD(at, "selinux_options"), context->selinux_options, err) < 0 ||
-	    check_profile(FIELD(at, "seccomp"), context->seccomp, err) < 0 ||
-	    check_profile(FIELD(at, "apparmor"), context->apparmor, err) < 0)
+	    check_seccomp(FIELD(at, "seccomp"), context->seccomp, err) < 0 ||
+	    check_apparmor(FIELD(at, "apparmor"), context->apparmor, err) < 0)
 		return -1;
-	return check_profile_path(FIELD(at, "seccomp_profile_path"), context->seccomp_profile_path, err);
+	return check_old_profile(FIELD(at, "seccomp_profile_path"), context->seccomp_profile_path, &text_path, err);
 }
 
 static int check_user(const struct field *at, const Cri__LinuxContainerSecurityContext *context, struct error *err)
@@ -159,10 +185,10 @@ int check_container_security(const struct field *at, const Cri__LinuxContainerSe
 	    check_capabilities(FIELD(at, "capabilities"), context->capabilities, err) < 0 ||
 	    check_namespaces(FIELD(at, "namespace_options"), context->namespace_options, false, err) < 0 ||
 	    check_selinux(FIELD(at, "selinux_options"), context->selinux_options, err) < 0 ||
-	    check_profile(FIELD(at, "seccomp"), context->seccomp, err) < 0 ||
-	    check_profile(FIELD(at, "apparmor"), context->apparmor, err) < 0)
+	    check_seccomp(FIELD(at, "seccomp"), context->seccomp, err) < 0 ||
+	    check_apparmor(FIELD(at, "apparmor"), context->apparmor, err) < 0)
 		return -1;
-	if (check_profile_path(FIELD(at, "seccomp_profile_path"), context->seccomp_profile_path, err) < 0)
+	if (check_old_profile(FIELD(at, "seccomp_profile_path"), context->seccomp_profile_path, &text_path, err) < 0)
 		return -1;
-	return check_profile_path(FIELD(at, "apparmor_profile"), context->apparmor_profile, err);
+	return check_old_profile(FIELD(at, "apparmor_profile"), context->apparmor_profile, NULL, err);
 }

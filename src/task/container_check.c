@@ -60,11 +60,10 @@ static int check_security(const Cri__ContainerConfig *config, struct error *err)
 {
 	const Cri__LinuxContainerSecurityContext *context = config->linux ? config->linux->security_context : NULL;
 	const struct container_user nobody = { 0 };
-	const struct seccomp_filter *filter;
+	struct seccomp_choice seccomp;
 	struct identity identity;
 
-	if (container_identity(config, &nobody, &identity, err) < 0 ||
-	    container_seccomp(config, false, identity.permitted, &filter, err) < 0)
+	if (container_identity(config, &nobody, &identity, err) < 0 || seccomp_choose(config, "builtin", &seccomp, err) < 0)
 		return -1;
 	if (context && ((context->apparmor && context->apparmor->profile_type == CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost) ||
 			!strncmp(container_old_apparmor_field(context), "localhost/", 10)))

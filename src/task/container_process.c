@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "image/image.h"
 #include "runtime/caps.h"
-#include "runtime/seccomp.h"
 #include "task/container.h"
 #include "task/container_spec.h"
 
@@ -17,7 +16,7 @@ static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/us
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 static const Cri__LinuxContainerSecurityContext no_context = CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
 
-static const char *old_seccomp_field(const Cri__LinuxContainerSecurityContext *context)
+const char *container_old_seccomp_field(const Cri__LinuxContainerSecurityContext *context)
 {
 	return context->seccomp_profile_path;
 }
@@ -264,44 +263,4 @@ int container_identity(const Cri__ContainerConfig *config, const struct containe
 		return error_prefix(err, "security_context.capabilities");
 	*ret_identity = identity;
 	return 0;
-}
-
-/* ---- seccomp ---- */
-
-/* The older field. */
-static int profile_of_path(const char *path, Cri__SecurityProfile__ProfileType *ret_type, struct error *err)
-{
-	if (!*path || !strcmp(path, "unconfined"))
-		*ret_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined;
-	else if (!strcmp(path, "runtime/default") || !strcmp(path, "docker/default"))
-		*ret_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
-	else
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "security_context.seccomp_profile_path: '%s': profiles from files are not supported", path);
-	return 0;
-}
-
-static int profile_of(const Cri__LinuxContainerSecurityContext *context, Cri__SecurityProfile__ProfileType *ret_type,
-		      struct error *err)
-{
-	if (!context->seccomp)
-		return profile_of_path(old_seccomp_field(context), ret_type, err);
-	if (context->seccomp->profile_type == CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost)
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "security_context.seccomp: profiles from files (Localhost) are not supported");
-	*ret_type = context->seccomp->profile_type;
-	return 0;
-}
-
-int container_seccomp(const Cri__ContainerConfig *config, bool builtin, uint64_t caps, const struct seccomp_filter **ret_filter,
-		      struct error *err)
-{
-	Cri__SecurityProfile__ProfileType type;
-
-	*ret_filter = NULL;
-	if (profile_of(container_security(config), &type, err) < 0)
-		return -1;
-	if (container_is_privileged(config) || !builtin || type == CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined)
-		return 0;
-	return seccomp_builtin(caps, ret_filter, err);
 }

@@ -48,17 +48,33 @@ struct user_request container_user_request(const Cri__ContainerConfig *config, c
 int container_identity(const Cri__ContainerConfig *config, const struct container_user *user, struct identity *ret_identity,
 		       struct error *err);
 
-/* The filter for these capabilities, NULL for none. `builtin` says what the runtime's default is. */
-int container_seccomp(const Cri__ContainerConfig *config, bool builtin, uint64_t caps, const struct seccomp_filter **ret_filter,
-		      struct error *err);
-
 /* linux.security_context, or one with every default; never NULL. */
 const Cri__LinuxContainerSecurityContext *container_security(const Cri__ContainerConfig *config);
 
-/* security_context.apparmor_profile, which newer clients leave empty. */
+/* Fields that newer clients leave empty: security_context.seccomp_profile_path and apparmor_profile. */
+const char *container_old_seccomp_field(const Cri__LinuxContainerSecurityContext *context);
 const char *container_old_apparmor_field(const Cri__LinuxContainerSecurityContext *context);
 
 bool container_is_privileged(const Cri__ContainerConfig *config);
+
+/* ---- its seccomp filter (container_seccomp.c) ---- */
+
+struct seccomp_choice {
+	enum { SECCOMP_NONE, SECCOMP_DEFAULT, SECCOMP_FILE } kind;
+	const char *path; /* of SECCOMP_FILE; absolute */
+};
+
+/* What the request asks for, where the node's default is "builtin", "unconfined" or a path. DEFAULT is the builtin profile. */
+int seccomp_choose(const Cri__ContainerConfig *config, const char *node_default, struct seccomp_choice *ret_choice,
+		   struct error *err);
+
+/* Reads and checks a profile that lies in a file and keeps a copy in the container's state directory. Blocks. */
+int container_keep_seccomp(const struct container *container, struct error *err);
+
+/* The filter for a process of the container, NULL for none; the arena's or the cache's. Blocks, and may take milliseconds for a profile
+ * that is not cached. */
+int container_seccomp(const struct container *container, const struct identity *identity, struct arena *arena,
+		      const struct seccomp_filter **ret_filter, struct error *err);
 
 /* ---- what it may use (container_resources.c) ---- */
 

@@ -1,5 +1,5 @@
 /*
- * CreateContainer: a record and two directories; everything else is made when it is started.
+ * CreateContainer: a record, two directories and a copy of the seccomp profile; everything else is made when it is started.
  *
  * A repeated request with the same configuration joins the one in flight, or gets the id of the container that it made as long as
  * that has not been started; with another configuration the name is taken. What is made stays when the caller leaves: the caller
@@ -91,7 +91,9 @@ static int make_directories_work(struct task *task, struct error *err)
 	if (make_dir(container->root_dir, "", 0700, err) < 0 || make_dir(container->root_dir, "/upper", 0755, err) < 0 ||
 	    make_dir(container->root_dir, "/work", 0700, err) < 0)
 		return -1;
-	return make_dir(container->state_dir, "", 0700, err);
+	if (make_dir(container->state_dir, "", 0700, err) < 0)
+		return -1;
+	return container_keep_seccomp(container, err);
 }
 
 static enum verdict make_directories(struct task *task, struct error *err)

@@ -186,7 +186,7 @@ static enum verdict open_pipes(struct task *task, struct error *err)
 static int compile(struct exec_sync *op, const char *const *argv, struct error *err)
 {
 	const struct container *container = op->container;
-	bool builtin = !strcmp(op->op.node->config->seccomp_default, "builtin");
+	_cleanup_arena_ struct arena scratch = ARENA_INIT;
 	struct rlimit_spec rlimits[RLIMITS_MAX];
 	struct exec_spec spec = {
 		.name = container->config->metadata->name,
@@ -203,7 +203,7 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 	};
 
 	if (container_identity(container->config, &container->user, &spec.identity, err) < 0 ||
-	    container_seccomp(container->config, builtin, spec.identity.permitted, &spec.seccomp, err) < 0)
+	    container_seccomp(container, &spec.identity, &scratch, &spec.seccomp, err) < 0)
 		return -1;
 	return plan_compile_exec(&spec, &op->plan, err);
 }

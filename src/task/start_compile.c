@@ -21,14 +21,13 @@ static int fill_process(struct start_container *op, struct container_spec *spec,
 	struct rlimit_spec *rlimits = arena_new_array(&op->scratch, struct rlimit_spec, RLIMITS_MAX);
 	const struct container *container = op->container;
 	const Cri__ContainerConfig *config = container->config;
-	bool builtin = !strcmp(op->op.node->config->seccomp_default, "builtin");
 	char **argv;
 
 	if (!rlimits)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (container_argv(config, &container->image->config, &op->scratch, &argv, err) < 0 ||
 	    container_identity(config, &op->user, &spec->identity, err) < 0 ||
-	    container_seccomp(config, builtin, spec->identity.permitted, &spec->seccomp, err) < 0)
+	    container_seccomp(container, &spec->identity, &op->scratch, &spec->seccomp, err) < 0)
 		return -1;
 	spec->name = container->config->metadata->name;
 	spec->argv = (const char *const *)argv;

@@ -64,7 +64,7 @@ CONTAINER = [
     ("linux.security_context.run_as_group", cri.Int64Value(value=5), INVALID),
     ("linux.security_context.supplemental_groups", [1 << 33], INVALID),
     ("linux.security_context.masked_paths", ["relative"], INVALID),
-    ("linux.security_context.seccomp", cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref="/x"), UNIMPLEMENTED),
+    ("linux.security_context.seccomp", cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref="x"), INVALID),
     ("CDI_devices", [cri.CDIDevice(name="vendor.com/class=dev")], UNIMPLEMENTED),
     ("stop_signal", 99, INVALID),
 ]

@@ -299,7 +299,13 @@ static void test_security_cve_2024_40635(void **state)
 	FINE(f.namespaces.pid = CRI__NAMESPACE_MODE__TARGET, f.namespaces.target_id = TEXT("abc"));
 	INVALID("config.linux.security_context.namespace_options.target_id: missing",
 		f.namespaces.pid = CRI__NAMESPACE_MODE__TARGET);
-	LATER("config.linux.security_context.seccomp:", f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
+	INVALID("config.linux.security_context.seccomp.localhost_ref: must be an absolute path", f.security.apparmor = NULL,
+		f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost, f.profile.localhost_ref = TEXT("x.json"));
+	INVALID("config.linux.security_context.seccomp.localhost_ref: must be an absolute path", f.security.apparmor = NULL,
+		f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost,
+		f.profile.localhost_ref = TEXT("/a/../x.json"));
+	FINE(f.security.apparmor = NULL, f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost,
+	     f.profile.localhost_ref = TEXT("localhost//a/x.json"));
 	LATER("config.linux.security_context.selinux_options:", f.selinux.type = TEXT("t"));
 	LATER("config.linux.security_context.apparmor_profile:", f.security.apparmor_profile = TEXT("localhost/p"));
 	INVALID("config.linux.security_context.apparmor_profile:", f.security.apparmor_profile = TEXT("p"));

@@ -263,7 +263,10 @@ static void test_security_cve_2024_40635(void **state)
 		f.userns.mode = CRI__NAMESPACE_MODE__TARGET);
 	INVALID("config.linux.security_context.namespace_options.userns_options:", f.userns.uids = f.mapping_list,
 		f.userns.n_uids = 1);
-	LATER("config.linux.security_context.seccomp:", f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
+	INVALID("config.linux.security_context.seccomp.localhost_ref: missing", f.security.apparmor = NULL,
+		f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
+	FINE(f.security.apparmor = NULL, f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost,
+	     f.profile.localhost_ref = TEXT("/x.json"));
 	INVALID("config.linux.security_context.seccomp.localhost_ref:", f.profile.localhost_ref = TEXT("/x.json"));
 	LATER("config.linux.security_context.apparmor:", f.security.seccomp = NULL,
 	      f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
@@ -271,7 +274,8 @@ static void test_security_cve_2024_40635(void **state)
 	FINE(f.security.seccomp_profile_path = TEXT("runtime/default"));
 	FINE(f.security.seccomp_profile_path = TEXT("docker/default"));
 	FINE(f.security.seccomp_profile_path = TEXT("unconfined"));
-	LATER("config.linux.security_context.seccomp_profile_path:", f.security.seccomp_profile_path = TEXT("localhost/x.json"));
+	INVALID("config.linux.security_context.seccomp_profile_path:", f.security.seccomp_profile_path = TEXT("localhost/x.json"));
+	FINE(f.security.seccomp_profile_path = TEXT("localhost//x.json"));
 	INVALID("config.linux.security_context.seccomp_profile_path:", f.security.seccomp_profile_path = TEXT("default"));
 	INVALID("config.linux.overhead.cpu_shares:", f.resources.cpu_shares = -1);
 }

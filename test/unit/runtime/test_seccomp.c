@@ -3,10 +3,8 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -15,53 +13,12 @@
 #include <sys/wait.h>
 
 #include "runtime/caps.h"
-#include "runtime/seccomp.h"
-#include "runtime/seccomp_build.h"
+#include "runtime/seccomp_profile.h"
+#include "seccomp_reference.h"
 
 #define BIT(cap) (UINT64_C(1) << (cap))
 #define DENY (SECCOMP_RET_ERRNO | EPERM)
 #define NO_SUCH_CALL (SECCOMP_RET_ERRNO | ENOSYS)
-
-/* What the kernel does with a filter, for the instructions that filters here have. Fails the test where the kernel would refuse it. */
-static uint32_t run_filter(const struct sock_filter *insns, size_t n, const struct seccomp_data *data)
-{
-	uint32_t a = 0;
-
-	for (size_t pc = 0; pc < n; pc++) {
-		const struct sock_filter *f = &insns[pc];
-
-		switch (f->code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			assert_true(f->k % 4 == 0 && f->k < sizeof(*data));
-			memcpy(&a, (const char *)data + f->k, sizeof(a));
-			break;
-		case BPF_JMP | BPF_JA:
-			pc += f->k;
-			break;
-		case BPF_JMP | BPF_JEQ | BPF_K:
-			pc += a == f->k ? f->jt : f->jf;
-			break;
-		case BPF_JMP | BPF_JGE | BPF_K:
-			pc += a >= f->k ? f->jt : f->jf;
-			break;
-		case BPF_JMP | BPF_JGT | BPF_K:
-			pc += a > f->k ? f->jt : f->jf;
-			break;
-		case BPF_JMP | BPF_JSET | BPF_K:
-			pc += a & f->k ? f->jt : f->jf;
-			break;
-		case BPF_ALU | BPF_AND | BPF_K:
-			a &= f->k;
-			break;
-		case BPF_RET | BPF_K:
-			return f->k;
-		default:
-			fail_msg("instruction %zu has code 0x%x", pc, f->code);
-		}
-	}
-	fail_msg("ran over the end");
-	return 0;
-}
 
 static const struct seccomp_filter *filter_for(uint64_t caps)
 {
@@ -84,119 +41,18 @@ static uint32_t ask_native(uint64_t caps, long nr, uint64_t arg0)
 	return ask(caps, seccomp_ranges[0].audit_arch, (uint32_t)nr, arg0);
 }
 
-/* The same profile through the library's own compiler, as the reference. */
-static struct sock_filter reference[SECCOMP_INSNS_MAX];
-
-static void add_rules(scmp_filter_ctx ctx, enum verdict verdict, int nr)
-{
-	switch (verdict) {
-	case VERDICT_ALLOW:
-		(void)seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
-		break;
-	case VERDICT_NO_SUCH_CALL:
-		(void)seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
-		break;
-	case VERDICT_IF_CLONE_PLAIN:
-		(void)seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A0(SCMP_CMP_MASKED_EQ, PROFILE_CLONE_NAMESPACES, 0));
-		break;
-	case VERDICT_IF_PERSONALITY:
-		for (size_t i = 0; i < profile_n_personalities; i++)
-			(void)seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A0(SCMP_CMP_EQ, profile_personalities[i]));
-		break;
-	case VERDICT_IF_SOCKET_DOMAIN:
-		for (unsigned domain = 0; domain < PROFILE_DOMAINS; domain++) {
-			if (!memchr(profile_denied_domains, (int)domain, profile_n_denied_domains))
-				(void)seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A0(SCMP_CMP_EQ, domain));
-		}
-		break;
-	case VERDICT_DENY:
-	case VERDICT_COUNT:
-	default:
-		fail_msg("a set with verdict %d", verdict);
-	}
-}
-
-static size_t build_reference(uint32_t abi, uint64_t caps)
-{
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	char name[PROFILE_NAME_SIZE];
-	FILE *file = tmpfile();
-	const char *rest;
-	size_t n;
-
-	assert_non_null(ctx);
-	assert_non_null(file);
-	if (abi != seccomp_arch_native()) {
-		assert_int_equal(seccomp_arch_add(ctx, abi), 0);
-		assert_int_equal(seccomp_arch_remove(ctx, SCMP_ARCH_NATIVE), 0);
-	}
-	for (size_t i = 0; i < profile_n_sets; i++) {
-		const struct profile_set *set = &profile_sets[i];
-
-		if ((set->with_caps && !(set->with_caps & caps)) || (set->without_caps & caps))
-			continue;
-		rest = set->names;
-		while (profile_next_name(&rest, name)) {
-			int nr = seccomp_syscall_resolve_name(name);
-
-			if (nr != __NR_SCMP_ERROR)
-				add_rules(ctx, set->verdict, nr);
-		}
-	}
-	assert_int_equal(seccomp_export_bpf(ctx, fileno(file)), 0);
-	rewind(file);
-	n = fread(reference, sizeof(reference[0]), SECCOMP_INSNS_MAX, file);
-	(void)fclose(file);
-	seccomp_release(ctx);
-	return n;
-}
-
-/* Whether the profile gives this number itself, since the library cannot. */
-static bool is_extra(uint32_t abi, uint32_t nr)
-{
-	for (size_t i = 0; i < profile_n_numbers; i++) {
-		if (profile_numbers[i].number == nr && (profile_numbers[i].abi == 0 || profile_numbers[i].abi == abi))
-			return true;
-	}
-	return false;
-}
-
-static const uint64_t arguments[] = { 0,  1,  2,  8,       12,      16,         17,         38,       40,
-				      41, 45, 46, 0x20000, 0x20008, 0x40000000, 0x10000000, 0x3d0f00, 0xffffffff };
-
-static void compare_abi(const struct number_range *range, uint64_t caps)
-{
-	size_t n = build_reference(range->abi, caps);
-	const struct seccomp_filter *filter = filter_for(caps);
-
-	for (uint32_t nr = range->first; nr < range->first + range->count; nr++) {
-		for (size_t i = 0; i < ARRAY_SIZE(arguments); i++) {
-			struct seccomp_data data = { .nr = (int)nr, .arch = range->audit_arch, .args = { arguments[i] } };
-			uint32_t ours = run_filter(filter->insns, filter->n_insns, &data), theirs;
-
-			if (is_extra(range->abi, nr))
-				continue;
-			theirs = run_filter(reference, n, &data);
-			if (ours != theirs)
-				fail_msg("caps %#llx, arch %#x, call %u (%s), argument %#llx: %#x instead of %#x",
-					 (unsigned long long)caps, range->abi, nr,
-					 seccomp_syscall_resolve_num_arch(range->abi, (int)nr), (unsigned long long)arguments[i],
-					 ours, theirs);
-		}
-	}
-}
-
 /* Every number of every ABI, against a compiler that we did not write, for each capability and some mixtures. */
 static void agrees_with_the_librarys_compiler(void **state)
 {
 	const uint64_t mixtures[] = { 0, ~UINT64_C(0), caps_default(), BIT(CAP_SYS_ADMIN) | BIT(CAP_BPF), BIT(CAP_SYS_NICE) };
 
 	(void)state;
-	for (size_t i = 0; i < seccomp_n_ranges; i++) {
-		if (seccomp_ranges[i].abi == SCMP_ARCH_X32)
-			continue;
-		for (size_t j = 0; j < ARRAY_SIZE(mixtures); j++)
-			compare_abi(&seccomp_ranges[i], mixtures[j]);
+	for (size_t i = 0; i < ARRAY_SIZE(mixtures); i++) {
+		_cleanup_arena_ struct arena arena = ARENA_INIT;
+		struct seccomp_policy policy;
+
+		expect_ok(profile_policy(mixtures[i], &arena, &policy, &err));
+		compare_policy(&policy, filter_for(mixtures[i]));
 	}
 }
 
@@ -204,18 +60,21 @@ static void x32_is_as_the_kernel_is(void **state)
 {
 #if defined(__x86_64__)
 	bool has_x32 = syscall(0x40000000L | SYS_getpid) >= 0;
-	unsigned char verdicts[SECCOMP_RANGE_MAX];
+	_cleanup_arena_ struct arena arena = ARENA_INIT;
+	struct seccomp_table table = { 0 };
+	struct seccomp_policy policy;
 
 	(void)state;
+	expect_ok(profile_policy(0, &arena, &policy, &err));
 	assert_int_equal(ask_native(0, 0x40000000 | SYS_getpid, 0), has_x32 ? SECCOMP_RET_ALLOW : NO_SUCH_CALL);
 	assert_int_equal(ask_native(0, 0x40000000 | SYS_mount, 0), has_x32 ? DENY : NO_SUCH_CALL);
 	assert_int_equal(seccomp_ranges[1].abi, SCMP_ARCH_X32);
-	seccomp_fill_range(&seccomp_ranges[1], 0, verdicts);
-	assert_int_equal(verdicts[SYS_getpid], VERDICT_ALLOW);
-	assert_int_equal(verdicts[SYS_mount], VERDICT_DENY);
-	assert_int_equal(verdicts[512], VERDICT_ALLOW); /* rt_sigaction */
-	assert_int_equal(verdicts[13], VERDICT_DENY);   /* x86_64's rt_sigaction */
-	assert_int_equal(verdicts[500], VERDICT_NO_SUCH_CALL);
+	seccomp_fill_range(&table, &seccomp_ranges[1], &policy);
+	assert_int_equal(table.decisions[table.of[SYS_getpid]].action, SECCOMP_RET_ALLOW);
+	assert_int_equal(table.decisions[table.of[SYS_mount]].action, DENY);
+	assert_int_equal(table.decisions[table.of[512]].action, SECCOMP_RET_ALLOW); /* rt_sigaction */
+	assert_int_equal(table.decisions[table.of[13]].action, DENY);               /* x86_64's rt_sigaction */
+	assert_int_equal(table.decisions[table.of[500]].action, NO_SUCH_CALL);
 #else
 	(void)state;
 	skip_unless(false, "no x32 on this architecture");
@@ -225,11 +84,11 @@ static void x32_is_as_the_kernel_is(void **state)
 static void new_calls(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < profile_n_numbers; i++) {
-		const struct profile_number *known = &profile_numbers[i];
+	for (size_t i = 0; i < seccomp_n_numbers; i++) {
+		const struct seccomp_number *known = &seccomp_numbers[i];
 		bool admin = !strncmp(known->name, "lsm_", 4);
 
-		if (known->abi != 0)
+		if (known->abi != 0 || known->number > PROFILE_NEWEST_CALL)
 			continue;
 		assert_int_equal(ask_native(~UINT64_C(0), known->number, 0), SECCOMP_RET_ALLOW);
 		assert_int_equal(ask_native(0, known->number, 0), admin ? DENY : SECCOMP_RET_ALLOW);

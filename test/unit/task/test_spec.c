@@ -270,30 +270,51 @@ static void test_ambient_and_privileged(void **state)
 	assert_int_equal(identity.inheritable, 0);
 }
 
+static struct seccomp_choice seccomp_of(const struct context *c, const char *node_default)
+{
+	struct seccomp_choice choice;
+	struct error err = ERROR_INIT;
+
+	if (seccomp_choose(&c->config, node_default, &choice, &err) < 0)
+		fail_msg("%s", err.text);
+	return choice;
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 static void test_seccomp(void **state)
 {
+	static char old[] = "localhost//p/old.json", docker[] = "docker/default", file[] = "localhost//p/file.json",
+		    relative[] = "x";
 	Cri__SecurityProfile profile = CRI__SECURITY_PROFILE__INIT;
-	const struct seccomp_filter *filter;
+	struct seccomp_choice choice;
 	struct error err = ERROR_INIT;
 	struct context c;
 
 	(void)state;
 	init_context(&c);
-	assert_int_equal(container_seccomp(&c.config, true, 0, &filter, &err), 0);
-	assert_null(filter); /* nobody asked */
+	assert_int_equal(seccomp_of(&c, "builtin").kind, SECCOMP_NONE); /* nobody asked */
+	c.security.seccomp_profile_path = docker;
+	assert_int_equal(seccomp_of(&c, "builtin").kind, SECCOMP_DEFAULT);
+	c.security.seccomp_profile_path = old;
+	assert_string_equal(seccomp_of(&c, "builtin").path, "/p/old.json");
 	c.security.seccomp = &profile;
 	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
-	assert_int_equal(container_seccomp(&c.config, true, 0, &filter, &err), 0);
-	assert_non_null(filter);
-	assert_int_equal(container_seccomp(&c.config, false, 0, &filter, &err), 0);
-	assert_null(filter); /* the node's default is unconfined */
-	c.security.privileged = true;
-	assert_int_equal(container_seccomp(&c.config, true, 0, &filter, &err), 0);
-	assert_null(filter);
+	assert_int_equal(seccomp_of(&c, "builtin").kind, SECCOMP_DEFAULT);
+	assert_int_equal(seccomp_of(&c, "unconfined").kind, SECCOMP_NONE);
+	assert_string_equal(seccomp_of(&c, "/etc/p.json").path, "/etc/p.json");
 	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
-	assert_int_equal(container_seccomp(&c.config, true, 0, &filter, &err), -1);
-	assert_int_equal(err.code, ERR_UNIMPLEMENTED);
+	profile.localhost_ref = file;
+	assert_int_equal(seccomp_of(&c, "unconfined").kind, SECCOMP_FILE);
+	assert_string_equal(seccomp_of(&c, "builtin").path, "/p/file.json");
+	profile.localhost_ref = relative;
+	assert_int_equal(seccomp_choose(&c.config, "builtin", &choice, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	profile.localhost_ref = file;
+	c.security.privileged = true;
+	assert_int_equal(seccomp_of(&c, "builtin").kind, SECCOMP_NONE);
 }
+#pragma GCC diagnostic pop
 
 /* ---- mounts ---- */
 
