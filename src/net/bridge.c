@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "net/host_bridge.h"
 #include "net/ipam.h"
+#include "net/link_watch.h"
 #include "net/net.h"
 #include "net/netlink.h"
 #include "net/netns.h"
@@ -35,7 +36,10 @@ struct bridge {
 	struct ports ports;
 	struct netlink *route;     /* rtnetlink */
 	struct netlink *netfilter; /* nftables and connection tracking; NULL while the kernel has neither */
+	int watch;                 /* of what is taken away from the host's namespace */
 	bool loaded;               /* `ports` holds what the kernel's maps held */
+	bool programmed;           /* this run has made the table, which a former one's version may differ from */
+	bool damaged;              /* something of the bridge or its ports is missing and was not put back so far */
 	bool checked;              /* the kernel said that it can do our table */
 	bool warned;               /* about a host that drops what it forwards */
 };
@@ -48,8 +52,8 @@ struct attachment {
 	bool is_new_link;
 };
 
-static int ensure_table(struct attachment *a, struct error *err);
-static int ensure_bridge(struct attachment *a, struct error *err);
+static int attach_table(struct attachment *a, struct error *err);
+static int attach_bridge(struct attachment *a, struct error *err);
 static int reserve_address(struct attachment *a, struct error *err);
 static void release_address(struct attachment *a);
 static int make_link(struct attachment *a, struct error *err);
@@ -64,8 +68,8 @@ static const struct attach_step {
 	void (*undo)(struct attachment *a);
 } attach_steps[] = {
 	/* name        run              undo */
-	{ "table",     ensure_table,    NULL },
-	{ "bridge",    ensure_bridge,   NULL },
+	{ "table",     attach_table,    NULL },
+	{ "bridge",    attach_bridge,   NULL },
 	{ "address",   reserve_address, release_address },
 	{ "link",      make_link,       delete_link },
 	{ "configure", configure_pod,   NULL },
@@ -109,7 +113,7 @@ static int program_table(struct bridge *br, struct error *err)
 {
 	if (nft_program(br->netfilter, &br->nft, br->ports.list, br->ports.n, true, err) < 0)
 		return error_prefix(err, "set up nftables");
-	br->checked = true;
+	br->checked = br->programmed = true;
 	warn_about_forward_drop(br);
 	return 0;
 }
@@ -128,16 +132,48 @@ static int repair_table(struct bridge *br, struct error *err)
 }
 
 /* The table of a former run may have been another version's, so that the first attach replaces it. */
-static int ensure_table(struct attachment *a, struct error *err)
+static int ensure_table(struct bridge *br, struct error *err)
 {
-	if (load_ports(a->bridge, err) < 0)
+	if (load_ports(br, err) < 0)
 		return -1;
-	return a->bridge->host.index == 0 ? program_table(a->bridge, err) : repair_table(a->bridge, err);
+	return br->programmed ? repair_table(br, err) : program_table(br, err);
 }
 
-static int ensure_bridge(struct attachment *a, struct error *err)
+static int attach_table(struct attachment *a, struct error *err)
 {
-	return host_bridge_ensure(&a->bridge->host, a->bridge->route, err);
+	return ensure_table(a->bridge, err);
+}
+
+/* What hung on a bridge that is gone: the ports of running pods, and the sysctl by which host ports are reached from the host. */
+static int restore_ports(struct bridge *br, struct error *err)
+{
+	size_t n = 0;
+
+	if (pod_link_rejoin(br->route, &br->host, br->ipam, &n, err) < 0)
+		return error_prefix(err, "put running pods back on bridge %s", br->host.name);
+	if (br->ports.n > 0 && sysctl_route_loopback(br->host.name, err) < 0)
+		return -1;
+	if (n > 0)
+		log_warn("net", "bridge %s was taken away or changed: put %zu running pods back on it", br->host.name, n);
+	br->damaged = false;
+	return 0;
+}
+
+static int ensure_bridge(struct bridge *br, struct error *err)
+{
+	int before = br->host.index;
+
+	if (br->damaged)
+		br->host.index = 0; /* look at all of it again */
+	if (host_bridge_ensure(&br->host, br->route, err) < 0)
+		return -1;
+	br->damaged |= br->host.index != before;
+	return br->damaged ? restore_ports(br, err) : 0;
+}
+
+static int attach_bridge(struct attachment *a, struct error *err)
+{
+	return ensure_bridge(a->bridge, err);
 }
 
 static int reserve_address(struct attachment *a, struct error *err)
@@ -281,14 +317,20 @@ static int bridge_ready(struct net_engine *engine, struct error *err)
 {
 	struct bridge *br = container_of(engine, struct bridge, engine);
 
+	br->damaged |= link_watch_drain(br->watch, br->host.index);
+	if (br->host.index != 0 || ipam_used(br->ipam) > 0)
+		return ensure_table(br, err) < 0 ? -1 : ensure_bridge(br, err);
 	if (load_ports(br, err) < 0)
 		return -1;
-	if (br->host.index != 0)
-		return repair_table(br, err);
 	if (!br->checked && nft_program(br->netfilter, &br->nft, br->ports.list, br->ports.n, false, err) < 0)
 		return error_prefix(err, "nftables cannot do what the pod network needs");
 	br->checked = true;
 	return host_bridge_check(&br->host, br->route, err);
+}
+
+static int bridge_watch_fd(struct net_engine *engine)
+{
+	return container_of(engine, struct bridge, engine)->watch;
 }
 
 static int bridge_sweep(struct net_engine *engine, const char *const *live_pod_ids, size_t n, struct error *err)
@@ -321,6 +363,7 @@ static void bridge_close(struct net_engine *engine)
 	ipam_close(br->ipam);
 	netlink_close(br->netfilter);
 	netlink_close(br->route);
+	close_fd(&br->watch);
 	free(br);
 }
 
@@ -329,6 +372,7 @@ static const struct net_engine_ops bridge_ops = {
 	.attach = bridge_attach,
 	.detach = bridge_detach,
 	.ready = bridge_ready,
+	.watch_fd = bridge_watch_fd,
 	.sweep = bridge_sweep,
 	.describe = bridge_describe,
 	.close = bridge_close,
@@ -350,7 +394,7 @@ static int open_parts(struct bridge *br, const struct net_bridge_config *config,
 {
 	if (parse_config(br, config, err) < 0 || netns_identify_self(&br->host_netns, err) < 0)
 		return -1;
-	if (netlink_open(NETLINK_ROUTE, &br->route, err) < 0)
+	if (netlink_open(NETLINK_ROUTE, &br->route, err) < 0 || link_watch_open(&br->watch, err) < 0)
 		return -1;
 	return ipam_open(config->state_dir, &br->host.range, &br->ipam, err);
 }
@@ -362,6 +406,7 @@ int net_bridge_open(const struct net_bridge_config *config, struct net_engine **
 	if (!br)
 		return error_sys(err, ENOMEM, "open the pod network");
 	br->engine.ops = &bridge_ops;
+	br->watch = -1;
 	if (open_parts(br, config, err) < 0) {
 		bridge_close(&br->engine);
 		return error_prefix(err, "open the pod network");

@@ -235,6 +235,19 @@ int link_start_port(struct netlink *nl, const struct port_spec *spec, struct err
 	return nl_batch_run(nl, &b, err);
 }
 
+int link_join_bridge(struct netlink *nl, const char *name, int bridge, struct error *err)
+{
+	_cleanup_nl_batch_ struct nl_batch b = NL_BATCH_INIT;
+	struct nlmsghdr *m = nl_batch_add(&b, RTM_NEWLINK, 0, "make %s a port of link %d", name, bridge);
+
+	if (m) {
+		put_link(m, 0, 0);
+		mnl_attr_put_strz(m, IFLA_IFNAME, name);
+		mnl_attr_put_u32(m, IFLA_MASTER, (uint32_t)bridge);
+	}
+	return nl_batch_run(nl, &b, err);
+}
+
 int link_delete(struct netlink *nl, int index, struct error *err)
 {
 	_cleanup_nl_batch_ struct nl_batch b = NL_BATCH_INIT;

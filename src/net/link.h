@@ -74,6 +74,9 @@ struct veth_spec {
  * exists. */
 int link_create_veth(struct netlink *nl, const struct veth_spec *spec, struct error *err);
 
+/* Makes the link a port of the bridge with this index; 0 takes it out of the one it is in. */
+int link_join_bridge(struct netlink *nl, const char *name, int bridge, struct error *err);
+
 struct port_spec {
 	const char *name;
 	const char *alias; /* the mark of its owner */

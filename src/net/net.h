@@ -51,9 +51,13 @@ struct net_engine_ops {
 	/* Ports of the request are not looked at. The link in a namespace that lives on may stay, without address: it ends with the
 	 * namespace, which the caller closes and unpins next. */
 	int (*detach)(struct net_engine *engine, const struct net_request *request, struct error *err);
-	/* 0 when pods can be attached now; else the reason, for Status' NetworkReady. The bridge also repairs its nftables table here
-	 * when somebody flushed it. Below 1 ms. */
+	/* 0 when pods can be attached now; else the reason, for Status' NetworkReady. The bridge also repairs here what somebody took
+	 * away: its nftables table, the bridge itself with its address, the ports of running pods. Below 1 ms when nothing is
+	 * missing. */
 	int (*ready)(struct net_engine *engine, struct error *err);
+	/* A descriptor that becomes readable when something may have been taken away, so that ready() should be called, which reads
+	 * it; -1: none. It is the engine's. Any thread. */
+	int (*watch_fd)(struct net_engine *engine);
 	/* Removes links, addresses and nft elements of ours whose pod is not in the list (sorted ids): after a crash. 15 to 25 ms for
 	 * each link that is left over. */
 	int (*sweep)(struct net_engine *engine, const char *const *live_pod_ids, size_t n, struct error *err);

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "net/ipam.h"
 #include "net/netns.h"
 #include "net/sysctl.h"
@@ -218,6 +220,66 @@ int pod_link_silence(int netns, uint32_t address, uint8_t prefix_length, struct 
 	struct ipv4_link link = { .name = POD_LINK_NAME, .address = address, .prefix_length = prefix_length };
 
 	return netns_call(netns, silence, &link, err);
+}
+
+struct stray {
+	char name[IFNAMSIZ];
+	char alias[LINK_ALIAS_SIZE];
+	uint32_t address;
+};
+
+struct strays {
+	const struct host_bridge *hb;
+	const struct ipam *ipam;
+	struct stray *list; /* room for as many as have addresses */
+	size_t n, max;
+};
+
+static int collect_stray(const struct link_info *info, void *arg, struct error *err)
+{
+	struct strays *s = arg;
+	const char *pod_id = info->alias + strlen(ALIAS_PREFIX);
+	uint32_t address;
+
+	(void)err;
+	if (info->master == s->hb->index || strcmp(info->kind, "veth") != 0 || s->n == s->max ||
+	    strncmp(info->alias, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) != 0 || !ipam_find(s->ipam, pod_id, &address))
+		return 0;
+	s->list[s->n] = (struct stray){ .address = address };
+	memcpy(s->list[s->n].name, info->name, sizeof(info->name));
+	memcpy(s->list[s->n].alias, info->alias, sizeof(info->alias));
+	s->n++;
+	return 0;
+}
+
+static int rejoin(struct netlink *nl, const struct host_bridge *hb, const struct stray *stray, struct error *err)
+{
+	const struct port_spec port = {
+		.name = stray->name, .alias = stray->alias, .bridge = hb->index, .address = stray->address
+	};
+
+	if (link_join_bridge(nl, stray->name, hb->index, err) < 0 || link_start_port(nl, &port, err) < 0)
+		return -1;
+	return link_settle(stray->name, err);
+}
+
+int pod_link_rejoin(struct netlink *nl, const struct host_bridge *hb, const struct ipam *ipam, size_t *ret_n, struct error *err)
+{
+	size_t max = ipam_used(ipam);
+	_cleanup_free_
+	struct stray *list = calloc(max + 1, sizeof(*list));
+	struct strays strays = { .hb = hb, .ipam = ipam, .list = list, .max = max };
+
+	if (!list)
+		return error_sys(err, ENOMEM, "list the links of pods");
+	if (link_each(nl, collect_stray, &strays, err) < 0)
+		return -1;
+	for (size_t i = 0; i < strays.n; i++) {
+		if (rejoin(nl, hb, &list[i], err) < 0)
+			return -1;
+	}
+	*ret_n = strays.n;
+	return strays.n > 0 ? link_settle(hb->name, err) : 0;
 }
 
 struct sweep {

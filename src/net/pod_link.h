@@ -15,6 +15,8 @@
 #include "net/link.h"
 #include "net/netlink.h"
 
+struct ipam;
+
 #define POD_LINK_NAME "eth0"
 
 struct pod_link {
@@ -38,6 +40,10 @@ int pod_link_configure(const struct pod_link *link, const struct host_bridge *hb
 int pod_link_silence(int netns, uint32_t address, uint8_t prefix_length, struct error *err);
 
 int pod_link_delete(const struct pod_link *link, struct netlink *nl, struct error *err);
+
+/* Makes the host's ends of attached pods (those with an address) ports of the bridge again, after it was deleted and made anew or somebody
+ * took them out of it. */
+int pod_link_rejoin(struct netlink *nl, const struct host_bridge *hb, const struct ipam *ipam, size_t *ret_n, struct error *err);
 
 /* Deletes the ports of the bridge that are ours by name or alias and whose pod is not in the sorted list. */
 int pod_link_sweep(struct netlink *nl, const struct host_bridge *hb, const char *const *live_pod_ids, size_t n, struct error *err);

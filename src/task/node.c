@@ -19,6 +19,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/spawner.h"
 #include "task/machines.h"
+#include "task/net_watch.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
 #include "task/path.h"
@@ -132,7 +133,7 @@ static int open_in(struct node *node, struct error *err)
 	    open_network(node, err) < 0)
 		return -1;
 	read_oom_score(node);
-	return node_recover(node, err);
+	return node_recover(node, err) < 0 ? -1 : net_watch_open(node, err);
 }
 
 int node_open(struct loop *loop, const struct config *config, struct node **ret_node, struct error *err)
@@ -213,7 +214,7 @@ void node_advance_close(struct node *node)
 	if (!node->closing || node->closed || node->operations)
 		return;
 	drop_logs(node);
-	if (node->pumps > 0 || node->checkpointing)
+	if (node->pumps > 0 || node->checkpointing || node->net_watch)
 		return;
 	node->closed = true;
 	(void)uv_timer_start(&node->closer, on_closer, 0, 0);
@@ -230,6 +231,7 @@ void node_close(struct node *node, void (*on_closed)(void *arg), void *arg)
 	(void)uv_timer_init(&node->loop->uv, &node->closer);
 	node->closer.data = node;
 	operations_cancel_all(node, &why);
+	net_watch_close(node);
 	node_advance_close(node);
 }
 

@@ -17,6 +17,7 @@
 struct cgroup_roots;
 struct image_store;
 struct net_engine;
+struct net_watch;
 struct operation;
 struct spawner;
 struct store;
@@ -38,6 +39,7 @@ struct node {
 	struct spawner *spawner;
 	struct image_store *images;
 	struct net_engine *net;
+	struct net_watch *net_watch;
 	struct lane *net_lane;   /* the one network thread */
 	struct lane *image_lane; /* removals and imports */
 	struct lane *store_lane; /* checkpoints */

@@ -15,6 +15,7 @@
 #include "net/net.h"
 #include "runtime/cgroup.h"
 #include "task/machines.h"
+#include "task/net_watch.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
 
@@ -165,9 +166,7 @@ static void settle(struct operation *base, int result, const struct error *err)
 	int64_t now_us = clock_monotonic_us();
 
 	if (result == 0) {
-		node->net_checked_us = now_us;
-		node->net_ready = op->ready;
-		(void)snprintf(node->net_reason, sizeof(node->net_reason), "%s", op->reason);
+		net_learn(node, op->ready, op->reason);
 	} else if (node->net_checked_us == 0 || now_us - node->net_checked_us > TRUST_US) {
 		node->net_ready = false;
 		(void)snprintf(node->net_reason, sizeof(node->net_reason), "%.200s", err->text);

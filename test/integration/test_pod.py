@@ -2,6 +2,7 @@
 import ipaddress
 import json
 import socket
+import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -158,6 +159,38 @@ def test_network(client, image, logs):
         with greeter("0.0.0.0") as port:
             reply = client.ExecSync(container_id=caller_container, cmd=["nc", "-w", "3", gateway, str(port)], timeout=10)
             assert reply.stdout == b"reached\n"
+
+
+def test_a_deleted_bridge_is_put_back(client, daemon, image, logs):
+    """Behind the daemon's back, with nobody asking for its status: running pods are on the network again, with their addresses."""
+    with pod(client, "server", logs / "a") as (server_id, server), pod(client, "caller", logs / "b") as (caller_id, caller):
+        address = pod_ip(client, server_id)
+        start(client, server_id, server, image, ["sh", "-c", "while :; do echo still here | nc -l -p 7000; done"])
+        container = start(client, caller_id, caller, image, ["sleep", "1000"])
+        subprocess.run(["ip", "link", "del", daemon.bridge], check=True)
+
+        def ask_from_pod():
+            return client.ExecSync(container_id=container, cmd=["sh", "-c", f"nc -w 3 {address} 7000 < /dev/null"], timeout=10).stdout
+
+        assert _eventually(ask_from_pod) == b"still here\n"
+        assert _eventually(lambda: _ask(address, 7000)) == b"still here\n"
+        conditions = {condition.type: condition for condition in client.Status().status.conditions}
+        assert conditions["NetworkReady"].status
+
+
+def test_network_ready_is_honest(client, daemon, logs):
+    """A link that somebody put in the bridge's place: not ready, and why; ready again once it is gone."""
+    def ready():
+        return next(condition for condition in client.Status().status.conditions if condition.type == "NetworkReady")
+
+    with pod(client, "one", logs):
+        subprocess.run(f"ip link del {daemon.bridge}; ip link add {daemon.bridge} type veth peer name mps0", shell=True, check=True)
+        try:
+            time.sleep(0.5)
+            assert not ready().status and f"link {daemon.bridge} exists and is not a bridge" in ready().message
+        finally:
+            subprocess.run(["ip", "link", "del", daemon.bridge], check=False)
+        assert ready().status
 
 
 def test_host_port(client, image, logs):

@@ -1,6 +1,8 @@
 /* Pods on the bridge: who reaches whom, what the pod gets, idempotence, and that detaching leaves nothing. */
 #include "lab.h"
 
+#include "net/link_watch.h"
+
 #include <linux/if_packet.h>
 #include <sys/ioctl.h>
 
@@ -416,6 +418,132 @@ static void test_detached_pod_is_silent(void **state)
 	lab_pod_remove(lab->engine, &pod);
 }
 
+/* ---- what somebody takes away ---- */
+
+static bool notices(struct lab *lab)
+{
+	return lab_readable(lab->engine->ops->watch_fd(lab->engine), LAB_TIMEOUT_MS);
+}
+
+static void delete_bridge(void)
+{
+	_cleanup_netlink_ struct netlink *nl = NULL;
+
+	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
+	assert_ok(link_delete(nl, (int)if_nametoindex(LAB_BRIDGE), &err));
+}
+
+static void take_port_out(const struct lab_pod *pod)
+{
+	_cleanup_netlink_ struct netlink *nl = NULL;
+	char name[IFNAMSIZ];
+
+	(void)snprintf(name, sizeof(name), "mp%.11s", pod->id);
+	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
+	assert_ok(link_join_bridge(nl, name, 0, &err));
+}
+
+static void take_gateway_away(void)
+{
+	struct ipv4_link link = { .name = LAB_BRIDGE,
+				  .address = ntohl(lab_address(GATEWAY, 0).sin_addr.s_addr),
+				  .prefix_length = 16 };
+	_cleanup_netlink_ struct netlink *nl = NULL;
+
+	link.index = (int)if_nametoindex(LAB_BRIDGE);
+	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
+	assert_ok(link_remove_address(nl, &link, &err));
+}
+
+/* Running pods are on the bridge again as they were; what reaches them is the kernel's notification, and ready() does the rest. */
+static void test_what_is_taken_away_is_put_back(void **state)
+{
+	struct lab *lab = *state;
+	_cleanup_fd_ int host = lab_self();
+	struct lab_pod a, b, late;
+
+	lab_pod_add(lab->engine, &a, "a");
+	lab_pod_add(lab->engine, &b, "b");
+	assert_ok(lab->engine->ops->ready(lab->engine, &err));
+	for (int round = 0; round < 4; round++) {
+		if (round == 1)
+			take_port_out(&a);
+		else if (round == 2)
+			take_gateway_away();
+		else
+			delete_bridge();
+		assert_true(notices(lab));
+		assert_false(lab_ping(a.netns, GATEWAY, 50));
+		assert_ok(lab->engine->ops->ready(lab->engine, &err));
+		assert_false(lab_readable(lab->engine->ops->watch_fd(lab->engine), 0));
+		assert_udp(a.netns, lab_ip(&a), b.netns, lab_ip(&b));
+		assert_udp(host, GATEWAY, a.netns, lab_ip(&a));
+		assert_udp(b.netns, lab_ip(&b), host, GATEWAY);
+	}
+	delete_bridge(); /* an attach that comes first puts the others back too */
+	lab_pod_add(lab->engine, &late, "late");
+	assert_udp(late.netns, lab_ip(&late), a.netns, lab_ip(&a));
+	lab_pod_remove(lab->engine, &a);
+	lab_pod_remove(lab->engine, &b);
+	lab_pod_remove(lab->engine, &late);
+}
+
+/* ready() says why as long as it cannot be put back, and tries again each time. */
+static void test_a_bridge_that_cannot_be_put_back(void **state)
+{
+	struct bridge_spec blocker = { .name = LAB_BRIDGE, .address = 0x0a0a0a0a, .mtu = 1500 };
+	_cleanup_netlink_ struct netlink *nl = NULL;
+	struct lab *lab = *state;
+	struct ipv4_link link = { .name = LAB_BRIDGE, .address = 0x0a0a0a0a, .prefix_length = 24 };
+	struct lab_pod a, b;
+
+	lab_pod_add(lab->engine, &a, "a");
+	lab_pod_add(lab->engine, &b, "b");
+	delete_bridge();
+	assert_ok(netlink_open(NETLINK_ROUTE, &nl, &err));
+	assert_ok(link_create_bridge(nl, &blocker, &err));
+	link.index = (int)if_nametoindex(LAB_BRIDGE);
+	assert_ok(link_bring_up(nl, &link, &err));
+	for (int i = 0; i < 2; i++)
+		assert_fails(lab->engine->ops->ready(lab->engine, &err), ERR_EXISTS);
+	delete_bridge();
+	assert_ok(lab->engine->ops->ready(lab->engine, &err));
+	assert_udp(a.netns, lab_ip(&a), b.netns, lab_ip(&b));
+	lab_pod_remove(lab->engine, &a);
+	lab_pod_remove(lab->engine, &b);
+}
+
+/* A daemon that starts where the bridge was deleted meanwhile. */
+static void test_a_bridge_that_went_between_two_runs(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_pod a, b;
+
+	lab_pod_add(lab->engine, &a, "a");
+	lab_pod_add(lab->engine, &b, "b");
+	lab->engine->ops->close(lab->engine);
+	delete_bridge();
+	lab->engine = lab_open(lab->dir, LAB_CIDR);
+	assert_ok(lab->engine->ops->ready(lab->engine, &err));
+	assert_udp(a.netns, lab_ip(&a), b.netns, lab_ip(&b));
+	lab_pod_remove(lab->engine, &a);
+	lab_pod_remove(lab->engine, &b);
+}
+
+/* Pods that come and go are no news: a node full of them is not woken, and nothing is looked at twice. */
+static void test_pods_that_end_are_no_damage(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_pod pod;
+
+	lab_pod_add(lab->engine, &pod, "pod");
+	assert_false(lab_readable(lab->engine->ops->watch_fd(lab->engine), 0));
+	lab_pod_remove(lab->engine, &pod);
+	assert_true(notices(lab)); /* the link's end, which it reads and forgets */
+	sleep(1);
+	assert_false(link_watch_drain(lab->engine->ops->watch_fd(lab->engine), (int)if_nametoindex(LAB_BRIDGE)));
+}
+
 static void test_bad_requests(void **state)
 {
 	static const char *const bad_ids[] = { "", "web", "../../etc/passwd", "0123456789ABCDEF" };
@@ -487,6 +615,10 @@ int main(void)
 		lab_test(test_attach_in_new_namespace),
 		lab_test(test_detach_twice_and_without_namespace),
 		lab_test(test_detached_pod_is_silent),
+		lab_test(test_what_is_taken_away_is_put_back),
+		lab_test(test_a_bridge_that_cannot_be_put_back),
+		lab_test(test_a_bridge_that_went_between_two_runs),
+		lab_test(test_pods_that_end_are_no_damage),
 		lab_test(test_bad_requests),
 		lab_test(test_destroy_with_pods),
 		lab_test(test_describe),
