@@ -9,7 +9,5 @@ int main(int argc, char **argv)
 {
 	if (argc > 0 && !strcmp(argv[0], IMAGE_UNPACK_NAME))
 		return image_unpack_main();
-	if (argc > 1 && !strcmp(argv[1], "serve"))
-		return serve_main(argc, argv);
-	return cli_main(argc, argv);
+	return cli_main(argc, argv, serve_main);
 }

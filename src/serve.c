@@ -1,5 +1,5 @@
 /*
- *     options, configuration ─► own the directories ─► loop ─► node (adopts what runs) ─► server ─► READY=1 ─► loop_run()
+ *     configuration ─► own the socket, the directories and the bridge ─► loop ─► node (adopts what runs) ─► server ─► READY=1 ─► loop_run()
  *
  * SIGTERM or SIGINT: the server stops listening and lets calls end, then the node lets its operations end, then the loop stops. Containers
  * go on running. A second signal ends the daemon at once, which is as safe as SIGKILL.
@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <libgen.h>
 #include <malloc.h>
 #include <signal.h>
@@ -19,110 +18,30 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/config.h"
-#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cli/cli.h"
 #include "cri/server.h"
+#include "cri/socket.h"
 #include "loop/loop.h"
 #include "task/node.h"
 
 struct daemon {
-	struct config config;
+	const struct config *config;
 	struct loop loop;
 	struct node *node;
 	struct server *server;
+	struct server_socket socket;
 	int root_lock, state_lock, bridge_lock;
 	char bridge_lock_path[64];
 	bool is_stopping;
 };
-
-/* ---- command line ---- */
-
-static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' },
-	{ "set", required_argument, NULL, 's' },
-	{ "log-level", required_argument, NULL, 'l' },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
-};
-
-static int set_option(struct config *config, const char *assignment, struct error *err)
-{
-	const char *equals = strchr(assignment, '=');
-	_cleanup_free_
-	char *name = NULL;
-
-	if (!equals)
-		return error_set(err, ERR_INVALID, "--set %s: must be SECTION.KEY=VALUE", assignment);
-	name = strndup(assignment, (size_t)(equals - assignment));
-	if (!name)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	return config_set(config, name, equals + 1, err);
-}
-
-static int apply(struct config *config, int option, struct error *err)
-{
-	switch (option) {
-	case 'c':
-		return 0;
-	case 's':
-		return set_option(config, optarg, err);
-	case 'l':
-		return config_set(config, "server.log_level", optarg, err);
-	default:
-		return error_set(err, ERR_INVALID,
-				 "usage: monopod serve [--config FILE] [--set SECTION.KEY=VALUE]... [--log-level LEVEL]");
-	}
-}
-
-/* The file first, whatever its place on the command line: the other options are meant to be stronger. */
-static int read_files(struct config *config, int argc, char **argv, struct error *err)
-{
-	int option;
-
-	optind = 2;
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == 'c' && config_read(config, optarg, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int read_options(struct config *config, int argc, char **argv, struct error *err)
-{
-	int option;
-
-	if (config_init(config, err) < 0 || read_files(config, argc, argv, err) < 0)
-		return -1;
-	optind = 2;
-	opterr = 1;
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (apply(config, option, err) < 0)
-			return -1;
-	}
-	if (optind < argc)
-		return error_set(err, ERR_INVALID, "serve takes no argument: %s", argv[optind]);
-	return 0;
-}
-
-static bool asks_for_help(int argc, char **argv)
-{
-	for (int i = 2; i < argc; i++) {
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-			return true;
-	}
-	return false;
-}
 
 /* ---- the process ---- */
 
@@ -137,15 +56,6 @@ static void survive_closed_pipes(void)
 	struct sigaction action = { .sa_handler = ignore_signal, .sa_flags = SA_RESTART };
 
 	(void)sigaction(SIGPIPE, &action, NULL);
-}
-
-/* A few descriptors per container and one per client: the soft limit of a login shell (1024) is a small node. */
-static void raise_descriptor_limit(void)
-{
-	struct error err = ERROR_INIT;
-
-	if (descriptors_raise_limit(&err) < 0)
-		log_warn("serve", "%s", err.text);
 }
 
 /* Nobody but root may look into us or trace us, and no core file holds registry credentials. The leak check of the address sanitizer
@@ -169,7 +79,6 @@ static int become_daemon(const struct config *config, struct error *err)
 	 * 4.0 with one arena and 5.6 with many. Threads here wait for the kernel, not for malloc. */
 	(void)mallopt(M_ARENA_MAX, 1);
 	survive_closed_pipes();
-	raise_descriptor_limit();
 	forbid_tracing();
 	return 0;
 }
@@ -245,9 +154,9 @@ static int own_bridge(struct daemon *daemon, struct error *err)
 	if (stat("/proc/self/ns/net", &netns) < 0)
 		return error_sys(err, errno, "look at the network namespace");
 	(void)snprintf(daemon->bridge_lock_path, sizeof(daemon->bridge_lock_path), "/run/monopod-%lu-%.15s.lock",
-		       (unsigned long)netns.st_ino, daemon->config.bridge);
+		       (unsigned long)netns.st_ino, daemon->config->bridge);
 	if (lock_file(daemon->bridge_lock_path, &daemon->bridge_lock, err) < 0)
-		return error_prefix(err, "bridge %s (net.bridge) is in use by another daemon", daemon->config.bridge);
+		return error_prefix(err, "bridge %s (net.bridge) is in use by another daemon", daemon->config->bridge);
 	return 0;
 }
 
@@ -258,26 +167,26 @@ static void release_bridge(struct daemon *daemon)
 	close_fd(&daemon->bridge_lock);
 }
 
-static int make_socket_folder(const char *path, struct error *err)
+static int own_socket(struct daemon *daemon, struct error *err)
 {
 	_cleanup_free_
-	char *copy = strdup(path);
+	char *copy = strdup(daemon->config->socket);
 
 	if (!copy)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	return io_make_dirs(dirname(copy), 0755, err);
+	if (io_make_dirs(dirname(copy), 0755, err) < 0)
+		return -1;
+	return server_socket_open(daemon->config->socket, &daemon->socket, err);
 }
 
 static int own_directories(struct daemon *daemon, struct error *err)
 {
-	if (own_directory(daemon->config.root_dir, &daemon->root_lock, err) < 0)
+	if (own_directory(daemon->config->root_dir, &daemon->root_lock, err) < 0)
 		return -1;
-	if (strcmp(daemon->config.root_dir, daemon->config.state_dir) != 0 &&
-	    own_directory(daemon->config.state_dir, &daemon->state_lock, err) < 0)
+	if (strcmp(daemon->config->root_dir, daemon->config->state_dir) != 0 &&
+	    own_directory(daemon->config->state_dir, &daemon->state_lock, err) < 0)
 		return -1;
-	if (own_bridge(daemon, err) < 0)
-		return -1;
-	return make_socket_folder(daemon->config.socket, err);
+	return own_bridge(daemon, err);
 }
 
 /* ---- systemd ---- */
@@ -346,15 +255,15 @@ static void on_signal(void *arg, int signo)
 
 static int serve(struct daemon *daemon, struct error *err)
 {
-	if (node_open(&daemon->loop, &daemon->config, &daemon->node, err) < 0)
+	if (node_open(&daemon->loop, daemon->config, &daemon->node, err) < 0)
 		return -1;
-	if (server_open(&daemon->loop, &daemon->config, daemon->node, &daemon->server, err) < 0) {
+	if (server_open(&daemon->loop, daemon->config, &daemon->socket, daemon->node, &daemon->server, err) < 0) {
 		on_server_closed(daemon);
 		loop_run(&daemon->loop);
 		return -1;
 	}
 	forget_environment();
-	log_info("serve", "monopod %s serves on %s", MONOPOD_VERSION, daemon->config.socket);
+	log_info("serve", "monopod %s serves on %s", MONOPOD_VERSION, daemon->config->socket);
 	notify("READY=1");
 	loop_run(&daemon->loop);
 	return 0;
@@ -367,17 +276,12 @@ static void release(struct daemon *daemon)
 		node_free(daemon->node);
 	loop_release(&daemon->loop);
 	server_free(daemon->server);
-	release_bridge(daemon);
-	close_fd(&daemon->state_lock);
-	close_fd(&daemon->root_lock);
 }
 
-static int run(struct daemon *daemon, struct error *err)
+static int serve_with_loop(struct daemon *daemon, struct error *err)
 {
 	int result;
 
-	if (own_directories(daemon, err) < 0)
-		return -1;
 	if (loop_init(&daemon->loop, on_signal, daemon, err) < 0)
 		return -1;
 	result = serve(daemon, err);
@@ -385,24 +289,30 @@ static int run(struct daemon *daemon, struct error *err)
 	return result;
 }
 
-static int report(const struct error *err, int code)
+static void release_locks(struct daemon *daemon)
 {
-	(void)fprintf(stderr, "monopod serve: %s\n", err->text);
-	return code;
+	server_socket_close(&daemon->socket);
+	release_bridge(daemon);
+	close_fd(&daemon->state_lock);
+	close_fd(&daemon->root_lock);
 }
 
-int serve_main(int argc, char **argv)
+/* The socket first: it is what a second daemon by mistake has in common with the first, and it has touched nothing when refused. */
+static int run(struct daemon *daemon, struct error *err)
 {
-	struct daemon daemon = { .root_lock = -1, .state_lock = -1, .bridge_lock = -1 };
-	struct error err = ERROR_INIT;
-	int code = CLI_EXIT_OK;
+	int result = -1;
 
-	if (asks_for_help(argc, argv))
-		return cli_main(argc, argv);
-	if (read_options(&daemon.config, argc, argv, &err) < 0)
-		code = report(&err, CLI_EXIT_USAGE);
-	else if (become_daemon(&daemon.config, &err) < 0 || run(&daemon, &err) < 0)
-		code = report(&err, CLI_EXIT_FAILURE);
-	config_release(&daemon.config);
-	return code;
+	if (own_socket(daemon, err) == 0 && own_directories(daemon, err) == 0)
+		result = serve_with_loop(daemon, err);
+	release_locks(daemon);
+	return result;
+}
+
+int serve_main(struct config *config, struct error *err)
+{
+	struct daemon daemon = {
+		.config = config, .socket = SERVER_SOCKET_INIT, .root_lock = -1, .state_lock = -1, .bridge_lock = -1
+	};
+
+	return become_daemon(config, err) < 0 ? -1 : run(&daemon, err);
 }

@@ -66,6 +66,9 @@ static const struct option options[] = {
 		      "overrides it with pids.max among its unified settings."),
 	TEXT_OPTION("runtime", seccomp_default, "builtin", check_seccomp,
 		    "Profile of containers that ask for the runtime's default: builtin, unconfined, or the path of one in JSON."),
+	TEXT_OPTION("runtime", rlimits, "", NULL,
+		    "Resource limits of containers (setrlimit(2)): NAME=SOFT[:HARD], separated by commas, such as\n"
+		    "nofile=1024:524288,core=0. The others are those with which the daemon was started."),
 	FLAG_OPTION("runtime", clamp_oom_score_adj, "true",
 		    "Without CAP_SYS_RESOURCE the OOM score cannot be lowered: take the lowest that is allowed\n"
 		    "(true), or fail the start (false)."),

@@ -28,6 +28,7 @@ struct config {
 	char *cgroup_parent;      /* for pods that name none */
 	int64_t pids_limit;       /* of each container; 0: none */
 	char *seccomp_default;    /* "builtin", "unconfined" or a path */
+	char *rlimits;            /* of containers: "nofile=1024:524288,core=0"; see runtime/rlimits.h */
 	bool clamp_oom_score_adj; /* without CAP_SYS_RESOURCE: raise to what is allowed, with one warning */
 
 	/* [image] */

@@ -65,6 +65,8 @@ static int connect_daemon(struct cli *cli, struct error *err)
 
 	if (cli->rpc.client)
 		return 0;
+	if (choose_socket(cli, err) < 0)
+		return -1;
 	cli->rpc.timeout_ms = cli->timeout_ms;
 	if (grpc_client_open(cli->socket, &cli->rpc.client, &cause) < 0)
 		return error_set(err, cause.code, "%s (is `monopod serve` running?)", cause.text);
@@ -133,9 +135,7 @@ static int run_command(struct cli *cli, int argc, char **argv, struct error *err
 		return help_command(command, cli->out);
 	if (decide_output(cli, err) < 0 || check_arguments(command, n_args, err) < 0)
 		return CLI_USAGE;
-	if (!command->run)
-		return cli_usage(err, "%s takes its options after its name: monopod %s [OPTION...]", command->name, command->name);
-	return choose_socket(cli, err) < 0 ? CLI_FAILED : command->run(cli, options, args, n_args, err);
+	return command->run(cli, options, args, n_args, err);
 }
 
 static int dispatch(struct cli *cli, int argc, char **argv, struct error *err)
@@ -168,9 +168,9 @@ static int report(const struct cli *cli, int status, const struct error *err)
 	return command && command->failure_exit_code ? command->failure_exit_code : CLI_EXIT_FAILURE;
 }
 
-int cli_main(int argc, char **argv)
+int cli_main(int argc, char **argv, cli_serve_fn *serve)
 {
-	struct cli cli = { .out = stdout };
+	struct cli cli = { .out = stdout, .serve = serve };
 	struct error err = ERROR_INIT;
 	int code = report(&cli, dispatch(&cli, argc, argv, &err), &err);
 

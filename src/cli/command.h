@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/rpc.h"
 
@@ -21,6 +22,7 @@ struct cli {
 	const struct command *command;
 	struct arena arena;
 	FILE *out; /* results */
+	cli_serve_fn *serve;
 	struct rpc rpc;
 
 	/* global options */
@@ -50,7 +52,7 @@ struct command {
 	int max_args;          /* -1: any number */
 	bool stop_at_argument; /* what follows the first argument belongs to somebody else */
 	int failure_exit_code; /* 0: CLI_EXIT_FAILURE */
-	command_fn *run;       /* NULL: runs outside of the client (serve) and is only described here */
+	command_fn *run;
 };
 
 #define NO_MORE_OPTIONS                                                                                                            \

@@ -90,8 +90,7 @@ int help_command(const struct command *command, FILE *out)
 	print_usage(command, out);
 	print_text(out, command->text);
 	print_options(out, "options", command->options);
-	if (command->run)
-		print_options(out, "options of every command", global_options);
+	print_options(out, "options of every command", global_options);
 	return 0;
 }
 

@@ -6,25 +6,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "runtime/masks.h"
 
 #define CFS_PERIOD_US 100000
-
-/* What the kubelet hides and protects in every container that is not privileged (its default "procMount"). */
-static const char *const masked_paths[] = {
-	"/proc/asound",
-	"/proc/acpi",
-	"/proc/kcore",
-	"/proc/keys",
-	"/proc/latency_stats",
-	"/proc/timer_list",
-	"/proc/timer_stats",
-	"/proc/sched_debug",
-	"/proc/scsi",
-	"/sys/firmware",
-	"/sys/devices/virtual/powercap",
-	"/proc/interrupts",
-};
-static const char *const readonly_paths[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
 
 struct builder {
 	struct arena *arena;
@@ -55,6 +39,15 @@ static char *text_of(struct builder *b, const char *text)
 	static char empty[1];
 
 	return copy ? copy : empty;
+}
+
+static size_t count(const char *const *items)
+{
+	size_t n = 0;
+
+	while (items[n])
+		n++;
+	return n;
 }
 
 static char **texts_of(struct builder *b, const char *const *items, size_t n)
@@ -244,10 +237,11 @@ static int build_security(struct builder *b, Cri__LinuxContainerSecurityContext 
 	security->readonly_rootfs = o->read_only;
 	security->no_new_privs = o->no_new_privs;
 	if (!o->privileged) {
-		security->masked_paths = texts_of(b, masked_paths, ARRAY_SIZE(masked_paths));
-		security->n_masked_paths = ARRAY_SIZE(masked_paths);
-		security->readonly_paths = texts_of(b, readonly_paths, ARRAY_SIZE(readonly_paths));
-		security->n_readonly_paths = ARRAY_SIZE(readonly_paths);
+		/* as a kubelet does for its default procMount */
+		security->n_masked_paths = count(masks_default());
+		security->masked_paths = texts_of(b, masks_default(), security->n_masked_paths);
+		security->n_readonly_paths = count(readonly_default());
+		security->readonly_paths = texts_of(b, readonly_default(), security->n_readonly_paths);
 	}
 	return o->user ? parse_user(b->arena, o->user, security, b->err) : 0;
 }

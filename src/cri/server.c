@@ -31,7 +31,6 @@ struct member {
 
 struct server {
 	struct loop *loop;
-	const char *path;
 	struct listener *listener;
 	struct connection_config template;
 	struct byte_budget bytes;
@@ -166,17 +165,6 @@ static void on_connection(int fd, void *arg)
 	server->n_members++;
 }
 
-static int start_listening(struct server *server, struct error *err)
-{
-	uv_loop_t *loop = &server->loop->uv;
-	int fd = listener_inherited_fd();
-
-	if (fd < 0)
-		return listener_open(loop, server->path, on_connection, server, &server->listener, err);
-	log_info("cri", "listening on the socket that was handed over as descriptor %d", fd);
-	return listener_adopt(loop, fd, on_connection, server, &server->listener, err);
-}
-
 static struct server *allocate(struct loop *loop, const struct config *config, server_find_fn *find, struct node *node)
 {
 	struct server *server = calloc(1, sizeof(*server));
@@ -184,7 +172,6 @@ static struct server *allocate(struct loop *loop, const struct config *config, s
 	if (!server)
 		return NULL;
 	server->loop = loop;
-	server->path = config->socket;
 	server->bytes.max = BUDGET_MESSAGES * (size_t)config->max_message_bytes;
 	server->max_members = (size_t)config->max_connections;
 	server->template = (struct connection_config){
@@ -211,14 +198,14 @@ static void init_timers(struct server *server)
 	server->n_timers = 2;
 }
 
-int server_open_with(struct loop *loop, const struct config *config, server_find_fn *find, struct node *node,
-		     struct server **ret_server, struct error *err)
+int server_open_with(struct loop *loop, const struct config *config, struct server_socket *sock, server_find_fn *find,
+		     struct node *node, struct server **ret_server, struct error *err)
 {
 	struct server *server = allocate(loop, config, find, node);
 
 	if (!server)
 		return error_set(err, ERR_EXHAUSTED, "out of memory for the server");
-	if (start_listening(server, err) < 0) {
+	if (listener_open(&loop->uv, sock, on_connection, server, &server->listener, err) < 0) {
 		free(server);
 		return -1;
 	}

@@ -10,6 +10,7 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "cri/method.h"
+#include "cri/socket.h"
 #include "task/node.h"
 
 struct loop;
@@ -21,13 +22,14 @@ struct server;
 
 /* Writes to a client that has gone raise SIGPIPE, which the process must survive (src/serve.c). */
 
-/* Serves the rows of method.h on config->socket, or on the socket that systemd handed over. `config` and `node` must outlive the server. */
-int server_open(struct loop *loop, const struct config *config, struct node *node, struct server **ret_server, struct error *err);
+/* Serves the rows of method.h on this socket, which it takes on success. `config` and `node` must outlive the server. */
+int server_open(struct loop *loop, const struct config *config, struct server_socket *sock, struct node *node,
+		struct server **ret_server, struct error *err);
 
 /* The same with another table: for tests. */
 typedef const struct method *server_find_fn(const char *path, const char **ret_service);
-int server_open_with(struct loop *loop, const struct config *config, server_find_fn *find, struct node *node,
-		     struct server **ret_server, struct error *err);
+int server_open_with(struct loop *loop, const struct config *config, struct server_socket *sock, server_find_fn *find,
+		     struct node *node, struct server **ret_server, struct error *err);
 
 /* Stops listening at once, lets calls end, closes the connections. `on_closed` is called from the loop, never from inside this call. */
 void server_close(struct server *server, void (*on_closed)(void *arg), void *arg);

@@ -4,8 +4,8 @@
  */
 #include "cri/wire_check.h"
 
+#include "base/utf8.h"
 #include "cri/field.h"
-#include "cri/utf8.h"
 
 /* Encoding, "Message Structure"; 3 and 4 were groups. */
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };

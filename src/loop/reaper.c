@@ -9,8 +9,10 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <utlist.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/loop.h"
@@ -32,8 +34,11 @@ struct process_info {
 
 struct reaper {
 	uv_poll_t poll; /* on epoll_fd */
+	uv_timer_t patience;
+	unsigned n_handles;
 	int epoll_fd;
 	unsigned watching;
+	struct watch *unreaped;          /* dead, their parents have yet to say so; in the order in which we give up on them */
 	struct epoll_event batch[BATCH]; /* being handed out; forgotten watches are taken out of it */
 	int n_batch;
 };
@@ -82,13 +87,32 @@ static bool ask_stranger(const struct watch *watch, uint32_t events, struct exit
 	return ret_status->known || !has_info || (events & EPOLLHUP);
 }
 
-/* Its end is known, its status not before its parent reaps it: from now on only EPOLLHUP, which is always on, wakes us. */
+static void on_patience_over(uv_timer_t *timer);
+
+static void arm_patience(struct reaper *reaper)
+{
+	int64_t left_us = reaper->unreaped ? reaper->unreaped->give_up_us - clock_monotonic_us() : 0;
+
+	if (!reaper->unreaped) {
+		(void)uv_timer_stop(&reaper->patience);
+		return;
+	}
+	uv_update_time(reaper->patience.loop);
+	(void)uv_timer_start(&reaper->patience, on_patience_over, left_us > 0 ? (uint64_t)left_us / 1000 + 1 : 0, 0);
+}
+
+/* Its end is known, its status not before its parent reaps it: from now on only EPOLLHUP, which is always on, wakes us, or the timer. */
 static void await_reaping(struct reaper *reaper, struct watch *watch)
 {
 	struct epoll_event event = { .events = 0, .data.ptr = watch };
 
+	if (watch->prev)
+		return;
 	if (epoll_ctl(reaper->epoll_fd, EPOLL_CTL_MOD, watch->pidfd, &event) < 0)
 		log_error("reaper", "wait for the parent of process %d: %s", (int)watch->pid, strerror(errno));
+	watch->give_up_us = clock_monotonic_us() + INT64_C(1000) * REAPER_PATIENCE_MS;
+	DL_APPEND(reaper->unreaped, watch);
+	arm_patience(reaper);
 }
 
 /* True when the process has ended, with its status. */
@@ -125,6 +149,28 @@ void reaper_scan(struct reaper *reaper)
 	reaper->n_batch = 0;
 }
 
+static void give_up(struct reaper *reaper, struct watch *watch)
+{
+	struct exit_status status;
+
+	(void)ask_stranger(watch, EPOLLHUP, &status);
+	if (!status.known)
+		log_warn("reaper", "process %d has ended and its parent does not reap it: its exit status stays unknown",
+			 (int)watch->pid);
+	reaper_forget(reaper, watch);
+	watch->on_exit(watch, &status);
+}
+
+static void on_patience_over(uv_timer_t *timer)
+{
+	struct reaper *reaper = timer->data;
+	int64_t now_us = clock_monotonic_us();
+
+	while (reaper->unreaped && reaper->unreaped->give_up_us <= now_us)
+		give_up(reaper, reaper->unreaped);
+	arm_patience(reaper);
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	(void)status;
@@ -147,7 +193,9 @@ int reaper_open(struct loop *loop, struct reaper **ret_reaper, struct error *err
 	rc = uv_poll_init(&loop->uv, &reaper->poll, epoll_fd);
 	if (rc < 0)
 		return error_sys(err, -rc, "poll for process exits");
-	reaper->poll.data = reaper;
+	(void)uv_timer_init(&loop->uv, &reaper->patience); /* cannot fail (libuv 1.44) */
+	reaper->poll.data = reaper->patience.data = reaper;
+	reaper->n_handles = 2;
 	reaper->epoll_fd = steal_fd(&epoll_fd);
 	(void)uv_poll_start(&reaper->poll, UV_READABLE, on_readable);
 	uv_unref((uv_handle_t *)&reaper->poll);
@@ -155,15 +203,19 @@ int reaper_open(struct loop *loop, struct reaper **ret_reaper, struct error *err
 	return 0;
 }
 
-static void on_closed(uv_handle_t *poll)
+static void on_closed(uv_handle_t *handle)
 {
-	free(poll->data);
+	struct reaper *reaper = handle->data;
+
+	if (--reaper->n_handles == 0)
+		free(reaper);
 }
 
 void reaper_close(struct reaper *reaper)
 {
 	assert(reaper->watching == 0);
 	uv_close((uv_handle_t *)&reaper->poll, on_closed);
+	uv_close((uv_handle_t *)&reaper->patience, on_closed);
 	close_fd(&reaper->epoll_fd);
 }
 
@@ -175,6 +227,7 @@ int reaper_watch(struct reaper *reaper, struct watch *watch, struct error *err)
 	if (epoll_ctl(reaper->epoll_fd, EPOLL_CTL_ADD, watch->pidfd, &event) < 0)
 		return error_sys(err, errno, "watch process %d", (int)watch->pid);
 	watch->active = true;
+	watch->prev = watch->next = NULL;
 	if (reaper->watching++ == 0)
 		uv_ref((uv_handle_t *)&reaper->poll);
 	return 0;
@@ -186,6 +239,10 @@ void reaper_forget(struct reaper *reaper, struct watch *watch)
 		return;
 	(void)epoll_ctl(reaper->epoll_fd, EPOLL_CTL_DEL, watch->pidfd, NULL);
 	watch->active = false;
+	if (watch->prev) {
+		DL_DELETE(reaper->unreaped, watch);
+		watch->prev = watch->next = NULL;
+	}
 	for (int i = 0; i < reaper->n_batch; i++) {
 		if (reaper->batch[i].data.ptr == watch)
 			reaper->batch[i].data.ptr = NULL;

@@ -4,7 +4,8 @@
  * A watch is a pidfd and a callback. Children are reaped with waitid(P_PIDFD), one by one and only those that somebody watches:
  * the reaper never takes the exit status of a child it does not know (a library's, an embedder's). A process that is not our child
  * (left over from a daemon that died) is watched in the same way; its exit status is read with PIDFD_GET_INFO and PIDFD_INFO_EXIT
- * where the kernel has it (Linux 6.15), after POLLHUP: POLLIN comes before the status is there (limits.md lesson 18).
+ * where the kernel has it (Linux 6.15), after POLLHUP: POLLIN comes before the status is there (limits.md lesson 18). A parent that does
+ * not reap keeps the status from us: after REAPER_PATIENCE_MS the end is told without it.
  *
  * All pidfds sit in one epoll set that the loop polls; SIGCHLD from the signalfd triggers the same scan, so neither a lost wake-up
  * nor a coalesced signal loses an exit.
@@ -13,15 +14,19 @@
 #define MONOPOD_LOOP_REAPER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
+
+/* Whoever inherits orphans does nothing else but wait for them: far longer than that takes, far shorter than a client's patience. */
+#define REAPER_PATIENCE_MS 2000
 
 struct loop;
 struct reaper;
 
 struct exit_status {
-	bool known; /* false: it ended, but nobody can say how (kernel before 6.15, not our child) */
+	bool known; /* false: it ended, but nobody can say how (not our child, and a kernel before 6.15 or a parent that does not reap) */
 	int code;   /* exit code, or 128 + signal */
 	int signal; /* 0 when it exited by itself */
 	bool core_dumped;
@@ -37,7 +42,9 @@ struct watch {
 	pid_t pid; /* for logs */
 	watch_cb *on_exit;
 	void *arg;
-	bool active; /* private */
+	bool active; /* private, like what follows */
+	int64_t give_up_us;
+	struct watch *prev, *next; /* among those that wait for somebody else to reap; not in the list while prev is NULL */
 };
 
 int reaper_open(struct loop *loop, struct reaper **ret_reaper, struct error *err);

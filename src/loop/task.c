@@ -254,6 +254,13 @@ void task_resume(struct task *task, int result, const struct error *err)
 	task_resume_visit(task, task_ticket(task), result, err);
 }
 
+bool task_is_failing(const struct task *task)
+{
+	const struct engine *e = task->internal;
+
+	return e && (e->cancelled || e->phase == UNDOING);
+}
+
 void task_cancel(struct task *task, const struct error *why)
 {
 	struct engine *e = task->internal;

@@ -117,6 +117,9 @@ void task_resume_visit(struct task *task, unsigned ticket, int result, const str
 enum verdict task_run_in_lane(struct task *task, struct lane *lane, int (*work)(struct task *task, struct error *err),
 			      struct error *err);
 
+/* It can end in nothing but a failure: a step has failed, or it was cancelled. */
+bool task_is_failing(const struct task *task);
+
 /* Ends a task early: the current step counts as failed with this error, all is undone (see above). Harmless when undo has begun or
  * the task is over, as long as its memory is there. */
 void task_cancel(struct task *task, const struct error *why);

@@ -132,10 +132,10 @@ int caps_adjust(uint64_t base, char *const *add, size_t n_add, char *const *drop
 		return -1;
 	if (parse_list(drop, n_drop, "drop", &dropped, &drop_all, err) < 0)
 		return -1;
-	if (drop_all)
-		set = 0;
 	if (add_all)
 		set = available;
+	if (drop_all)
+		set = 0;
 	*ret_set = ((set | added) & ~dropped) & available;
 	return 0;
 }

@@ -17,7 +17,8 @@ uint64_t caps_all(void);
 int caps_parse(const char *name);
 const char *caps_name(unsigned cap);
 
-/* base + add - drop, where "ALL" may stand in either list; drop ALL comes first, as elsewhere. Unknown names are ERR_INVALID. Known
+/* base + add - drop, where "ALL" may stand in either list: first add ALL, then drop ALL, then the names, so that of two ALLs the
+ * dropping one wins, as in containerd and CRI-O. Unknown names are ERR_INVALID. Known
  * ones that this process does not hold are left out, as other engines do: nobody can grant them here. */
 int caps_adjust(uint64_t base, char *const *add, size_t n_add, char *const *drop, size_t n_drop, uint64_t *ret_set,
 		struct error *err);

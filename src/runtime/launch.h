@@ -70,4 +70,8 @@ void child_reap(struct spawner *spawner, pid_t pid, int pidfd);
 
 void stragglers_sweep(struct spawner *spawner);
 
+/* Turns a report of failure into an error, named by its operation: ERR_STATE where the image does not have what the request needs (a file
+ * where a volume wants a directory, links without end), with a clause that says so, or where a hook failed. Returns -1. */
+int plan_failure(const struct plan *plan, const struct plan_report *report, struct error *err);
+
 #endif

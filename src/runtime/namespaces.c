@@ -71,12 +71,14 @@ static int check_hostname(const struct pod_ns_spec *spec, struct error *err)
 
 int pod_namespaces_check(const struct pod_ns_spec *spec, struct error *err)
 {
+	const struct sysctl_scope own = { .net = spec->new_net, .ipc = spec->new_ipc, .uts = spec->new_uts };
+
 	if (check_hostname(spec, err) < 0)
 		return -1;
 	if (spec->n_sysctls > SYSCTLS_MAX)
 		return error_set(err, ERR_INVALID, "sysctls: %zu of them, more than %d", spec->n_sysctls, SYSCTLS_MAX);
 	for (size_t i = 0; i < spec->n_sysctls; i++) {
-		if (sysctl_check(&spec->sysctls[i], spec->new_net, spec->new_ipc, err) < 0)
+		if (sysctl_check(&spec->sysctls[i], &own, err) < 0)
 			return -1;
 	}
 	return 0;

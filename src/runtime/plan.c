@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "runtime/caps.h"
 #include "runtime/plan_build.h"
+#include "runtime/rlimits.h"
 
 void plan_free(struct plan *plan)
 {
@@ -24,6 +25,15 @@ void plan_free(struct plan *plan)
 size_t plan_length(const struct plan *plan)
 {
 	return plan->block->n_ops;
+}
+
+size_t plan_after_wait(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan_length(plan); i++) {
+		if (plan_ops(plan->block)[i].kind == PLAN_WAIT)
+			return i + 1;
+	}
+	return 0;
 }
 
 const char *plan_op_kind(size_t index)
@@ -42,13 +52,9 @@ static const struct name {
 } namespaces[] = {
 	{ CLONE_NEWNS, "mount" }, { CLONE_NEWNET, "network" }, { CLONE_NEWIPC, "IPC" },
 	{ CLONE_NEWUTS, "UTS" },  { CLONE_NEWPID, "PID" },     { CLONE_NEWCGROUP, "cgroup" },
-}, limits[] = {
-	{ RLIMIT_CPU, "cpu" },		 { RLIMIT_FSIZE, "fsize" },	  { RLIMIT_DATA, "data" },
-	{ RLIMIT_STACK, "stack" },	 { RLIMIT_CORE, "core" },	  { RLIMIT_RSS, "rss" },
-	{ RLIMIT_NPROC, "nproc" },	 { RLIMIT_NOFILE, "nofile" },	  { RLIMIT_MEMLOCK, "memlock" },
-	{ RLIMIT_AS, "as" },		 { RLIMIT_LOCKS, "locks" },	  { RLIMIT_SIGPENDING, "sigpending" },
-	{ RLIMIT_MSGQUEUE, "msgqueue" }, { RLIMIT_NICE, "nice" },	  { RLIMIT_RTPRIO, "rtprio" },
-	{ RLIMIT_RTTIME, "rttime" },
+	{ CLONE_NEWUSER, "user" },
+}, propagations[] = {
+	{ MS_SHARED, "shared" }, { MS_SLAVE, "slave" }, { MS_PRIVATE, "private" }, { MS_UNBINDABLE, "unbindable" },
 }, attributes[] = {
 	{ MOUNT_ATTR_RDONLY, "ro" },	 { MOUNT_ATTR_NOSUID, "nosuid" },   { MOUNT_ATTR_NODEV, "nodev" },
 	{ MOUNT_ATTR_NOEXEC, "noexec" }, { MOUNT_ATTR_NOATIME, "noatime" }, { MOUNT_ATTR_STRICTATIME, "strictatime" },
@@ -66,11 +72,9 @@ static void print_set(FILE *out, const struct name *names, size_t n, uint64_t se
 
 static const char *limit_name(uint32_t resource)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		if (limits[i].value == resource)
-			return limits[i].name;
-	}
-	return "of an unknown kind";
+	const char *name = rlimit_name((int)resource);
+
+	return name ? name : "of an unknown kind";
 }
 
 /* What an operation does; its text, if it has one, is the object and follows. NULL: says more, see describe_special(). */
@@ -79,7 +83,20 @@ static const char *const phrases[PLAN_KIND_COUNT] = {
 	[PLAN_CGROUP] = "join cgroup",
 	[PLAN_SIGNALS] = "reset signals",
 	[PLAN_SESSION] = "make session",
-	[PLAN_ROOT] = "attach root file system",
+	[PLAN_HOST_ROOT] = "attach host's files for hooks",
+	[PLAN_PIVOT] = "leave host's files",
+	[PLAN_PROPAGATION] = "set propagation of",
+	[PLAN_HOSTNAME] = "set host name",
+	[PLAN_DOMAINNAME] = "set domain name",
+	[PLAN_SYSCTL] = "set sysctl",
+	[PLAN_LOOPBACK] = "set up loopback",
+	[PLAN_PERSONALITY] = "set personality",
+	[PLAN_SCHEDULER] = "set scheduler",
+	[PLAN_IO_PRIORITY] = "set I/O priority",
+	[PLAN_WAIT] = "wait for start",
+	[PLAN_HOOK] = "run hook",
+	[PLAN_LOOKUP] = "exec", /* people are to read the same as when exec itself fails */
+	[PLAN_KEEP] = "hand on descriptors",
 	[PLAN_BIND] = "mount volume on",
 	[PLAN_MKDIR] = "make directory",
 	[PLAN_SYMLINK] = "make link",
@@ -106,12 +123,20 @@ static void describe_special(const struct plan_header *plan, const struct plan_o
 {
 	if (op->kind == PLAN_MOUNT) {
 		(void)fprintf(out, "mount %s on %s", plan_text(plan, plan_list(plan, op)[0]), plan_text(plan, op->text));
+	} else if (op->kind == PLAN_ROOT) {
+		(void)fputs("attach root file system", out);
+		if (op->flags & PLAN_LATER)
+			(void)fprintf(out, " at %s", plan_text(plan, op->text));
+	} else if (op->kind == PLAN_SYNC) {
+		(void)fputs(op->value[0] == SYNC_WORLD ? "stop for hooks outside" : "stop until recorded", out);
 	} else if (op->kind == PLAN_FORK) {
 		(void)fprintf(out, "%s", plan_text(plan, op->text));
 	} else if (op->kind == PLAN_RLIMIT) {
 		(void)fprintf(out, "set resource limit %s", limit_name(op->mode));
 	} else if (op->kind == PLAN_USER) {
 		(void)fprintf(out, "become user %u group %u", op->uid, op->gid);
+	} else if (op->kind == PLAN_OWNER) {
+		(void)fprintf(out, "make files for %u:%u", op->uid, op->gid);
 	} else {
 		(void)fputs(op->kind == PLAN_JOIN ? "join namespace" : "make namespace", out);
 		print_set(out, namespaces, ARRAY_SIZE(namespaces), op->value[0]);
@@ -201,6 +226,9 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 		break;
 	case PLAN_SYMLINK:
 	case PLAN_GROUPS:
+	case PLAN_SYSCTL:
+	case PLAN_HOOK:
+	case PLAN_LOOKUP:
 	case PLAN_EXEC:
 		(void)fputs(" ->", out);
 		print_list(plan, op, 0, out);
@@ -218,6 +246,9 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 	case PLAN_CONSOLE:
 	case PLAN_STDIO:
 		(void)fprintf(out, " owner %u", op->uid);
+		break;
+	case PLAN_UNSHARE:
+		(void)fputs(op->fd >= 0 ? " of user namespace" : "", out);
 		break;
 	case PLAN_RLIMIT:
 		print_limit(out, op->value[0]);
@@ -238,6 +269,12 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 	case PLAN_AMBIENT:
 		print_caps(out, op->value[0]);
 		break;
+	case PLAN_PROPAGATION:
+		print_set(out, propagations, ARRAY_SIZE(propagations), op->value[0]);
+		break;
+	case PLAN_KEEP:
+		(void)fprintf(out, " from 3 to %u", op->n_list + 2);
+		break;
 	case PLAN_SECCOMP:
 		(void)fprintf(out, " of %u instructions flags %llu", op->n_list, (unsigned long long)op->value[0]);
 		break;
@@ -249,8 +286,10 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 static void print_flags(const struct plan_op *op, FILE *out)
 {
 	static const struct name flags[] = {
-		{ PLAN_FAULT, "[fault]" }, { PLAN_NO_LINKS, "[no links]" }, { PLAN_FILE, "[file]" },
-		{ PLAN_TTY, "[tty]" },     { PLAN_LATER, "[or later]" },    { PLAN_RETRY, "[if refused before]" },
+		{ PLAN_FAULT, "[fault]" },         { PLAN_NO_LINKS, "[no links]" },
+		{ PLAN_FILE, "[file]" },           { PLAN_TTY, "[tty]" },
+		{ PLAN_LATER, "[or later]" },      { PLAN_RETRY, "[if refused before]" },
+		{ PLAN_RECURSIVE, "[recursive]" }, { PLAN_OWNED, "[owned]" },
 	};
 
 	print_set(out, flags, ARRAY_SIZE(flags), op->flags);

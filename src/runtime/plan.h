@@ -34,10 +34,19 @@ int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, stru
 /*
  * The init of a pod whose containers share a PID namespace: reaps, forwards nothing, ends when killed, and its namespace with it. Its
  * exit is to be had only when every other process of the namespace that is our child, container or exec, has been reaped.
- * `name` as "monopod: NAME" for ps.
+ * With a user namespace the PID namespace belongs to that one.
  */
-int plan_compile_pod_init(const char *name, int net_ns, int ipc_ns, int uts_ns, const struct cgroup *cgroup, struct plan **ret_plan,
-			  struct error *err);
+struct pod_init_spec {
+	const char *name;                   /* "monopod: NAME" for ps */
+	const struct user_ns_spec *user_ns; /* NULL: the host's */
+	int net_ns, ipc_ns, uts_ns;         /* descriptor or NS_HOST */
+	const struct cgroup *cgroup;        /* NULL: stay in the daemon's */
+};
+
+int plan_compile_pod_init(const struct pod_init_spec *spec, struct plan **ret_plan, struct error *err);
+
+/* A process that makes namespaces (CLONE_NEW*) and keeps them until it is killed; a user namespace among them owns the others. */
+int plan_compile_holder(const char *name, unsigned flags, struct plan **ret_plan, struct error *err);
 
 void plan_free(struct plan *plan);
 
@@ -48,6 +57,9 @@ void plan_describe(const struct plan *plan, size_t index, char *text, size_t siz
 
 /* Short name of the kind of operation, as in timelines: "mount", "pivot", "exec". */
 const char *plan_op_name(const struct plan *plan, size_t index);
+
+/* The first operation that runs after the wait of a plan that has one (container_spec.waits); 0 for the others. */
+size_t plan_after_wait(const struct plan *plan);
 
 /* The names of all kinds of operation, NULL after the last: for fault tests that go through them by table. plan_compile() asks
  * fault_here("plan", kind) for each operation it lays out and makes that operation fail with EIO when it says so. */

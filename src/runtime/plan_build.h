@@ -23,9 +23,12 @@ struct plan {
 	char name[64]; /* argv[0] of the interpreter, what `ps` shows for a pod's init */
 };
 
+struct user_ns_spec;
+
 struct plan_build {
 	struct buffer ops, argv, envp, lists, texts, fds;
 	uint32_t clone_flags;
+	const struct user_ns_spec *user_ns; /* by which ids in mount options are translated; NULL: the host's */
 	bool own_oom_file; /* PLAN_OOM_SCORE finds its slot by itself */
 	bool failed;
 	struct error error;

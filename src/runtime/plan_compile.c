@@ -95,6 +95,54 @@ static int finish(struct plan_build *build, const char *name, struct plan **ret_
 	return 0;
 }
 
+static uint32_t new_flags(const struct container_spec *spec)
+{
+	return (spec->net_ns == NS_NEW ? CLONE_NEWNET : 0U) | (spec->ipc_ns == NS_NEW ? CLONE_NEWIPC : 0U) |
+	       (spec->uts_ns == NS_NEW ? CLONE_NEWUTS : 0U);
+}
+
+/* The cgroup namespace, which begins where the process is by now, and those that a user namespace is to own. */
+static void lay_unshare(struct plan_build *build, const struct container_spec *spec)
+{
+	uint32_t flags = (spec->user_ns ? new_flags(spec) : 0) | (spec->new_cgroup_ns ? CLONE_NEWCGROUP : 0U);
+	struct plan_op *op;
+
+	if (flags == 0)
+		return;
+	op = plan_add(build, PLAN_UNSHARE);
+	op->value[0] = flags;
+	if (spec->user_ns)
+		op->fd = plan_add_fd(build, spec->user_ns->fd);
+}
+
+/* The container's root owns what is made for the container. Maps that leave root out leave that to the host's. */
+static void lay_owner(struct plan_build *build, const struct user_ns_spec *user_ns)
+{
+	struct error ignored;
+	struct plan_op *op;
+	uid_t uid;
+	gid_t gid;
+
+	if (!user_ns || outside_uid(user_ns, 0, &uid, &ignored) < 0 || outside_gid(user_ns, 0, &gid, &ignored) < 0)
+		return;
+	op = plan_add(build, PLAN_OWNER);
+	op->uid = uid;
+	op->gid = gid;
+}
+
+/*
+ * The files are made and mounted by the host's root, in a mount namespace that belongs to the host: so proc and sysfs can be mounted, and
+ * nodes made. Then the process becomes one of the user namespace and takes a copy of the mounts with it. The kernel locks what a less
+ * privileged user namespace gets a copy of: masks stay, and what is read-only remains so, whatever rights the container has in there.
+ */
+static void lay_user_ns(struct plan_build *build, const struct user_ns_spec *user_ns)
+{
+	if (!user_ns)
+		return;
+	lay_join(build, user_ns->fd, CLONE_NEWUSER);
+	plan_add(build, PLAN_UNSHARE)->value[0] = CLONE_NEWNS;
+}
+
 static struct command command_of(const struct container_spec *spec, const char *cwd, bool late_fork)
 {
 	return (struct command){
@@ -105,15 +153,20 @@ static struct command command_of(const struct container_spec *spec, const char *
 		.rlimits = spec->rlimits,
 		.n_rlimits = spec->n_rlimits,
 		.seccomp = spec->seccomp,
+		.user_ns = spec->user_ns,
 		.tty = spec->tty,
 		.forks_last = late_fork,
+		.extras = &spec->extras,
+		.hooks = spec->hooks,
+		.waits = spec->waits,
+		.start_socket = spec->start_socket,
 	};
 }
 
 /* Cgroup, namespaces and, on a kernel whose procfs shows only the reader's PID namespace, the process that is in it. */
 static void lay_world(struct plan_build *build, const struct container_spec *spec, bool late_fork)
 {
-	build->clone_flags = CLONE_NEWNS;
+	build->clone_flags = CLONE_NEWNS | (spec->user_ns ? 0 : new_flags(spec));
 	if (spec->set_oom_score_adj)
 		lay_oom_score(build, spec->oom_score_adj);
 	lay_cgroup_entry(build, spec->cgroup, spec->pid_ns == NS_NEW);
@@ -121,19 +174,12 @@ static void lay_world(struct plan_build *build, const struct container_spec *spe
 	lay_join(build, spec->net_ns, CLONE_NEWNET);
 	lay_join(build, spec->ipc_ns, CLONE_NEWIPC);
 	lay_join(build, spec->uts_ns, CLONE_NEWUTS);
-	if (spec->new_cgroup_ns)
-		plan_add(build, PLAN_UNSHARE)->value[0] = CLONE_NEWCGROUP;
+	lay_unshare(build, spec);
+	if (!spec->new_cgroup_ns && spec->joins_cgroup_ns)
+		lay_join(build, spec->cgroup_ns, CLONE_NEWCGROUP);
 	lay_join(build, spec->pid_ns, CLONE_NEWPID);
 	if (spec->pid_ns >= 0 && !late_fork)
 		lay_fork(build, -1, 0, "enter PID namespace");
-}
-
-static int lay_root(struct plan_build *build, const struct container_spec *spec, struct error *err)
-{
-	if (spec->rootfs < 0)
-		return error_set(err, ERR_INVALID, "no root file system");
-	plan_add(build, PLAN_ROOT)->fd = plan_add_fd(build, spec->rootfs);
-	return 0;
 }
 
 static void lay_console(struct plan_build *build, const struct identity *who, bool show)
@@ -157,27 +203,36 @@ static bool has_own_dev(const struct container_spec *spec)
 	return own;
 }
 
-static void lay_work_dir(struct plan_build *build, const char *cwd, const struct identity *who)
+/* Ids were checked by command_check(). */
+static void lay_work_dir(struct plan_build *build, const struct container_spec *spec, const char *cwd)
 {
+	struct error ignored;
 	struct plan_op *op;
+	uid_t uid = 0;
+	gid_t gid = 0;
 
 	if (!strcmp(cwd, "/"))
 		return;
+	(void)outside_uid(spec->user_ns, spec->identity.uid, &uid, &ignored);
+	(void)outside_gid(spec->user_ns, spec->identity.gid, &gid, &ignored);
 	op = plan_add(build, PLAN_MKDIR);
 	op->text = plan_add_text(build, cwd);
 	op->mode = 0755;
-	op->uid = who->uid;
-	op->gid = who->gid;
+	op->uid = uid;
+	op->gid = gid;
 }
 
 static int lay_files(struct plan_build *build, const struct container_spec *spec, const char *cwd, bool late_fork,
 		     struct error *err)
 {
+	lay_owner(build, spec->user_ns);
 	if (lay_root(build, spec, err) < 0 || lay_mounts(build, spec, late_fork, err) < 0)
 		return -1;
-	if (spec->tty)
+	if (spec->tty && !spec->user_ns)
 		lay_console(build, &spec->identity, has_own_dev(spec));
-	lay_work_dir(build, cwd, &spec->identity);
+	if (lay_create_hooks(build, spec->hooks, err) < 0)
+		return -1;
+	lay_work_dir(build, spec, cwd);
 	if (lay_paths(build, spec, err) < 0)
 		return -1;
 	if (spec->readonly_rootfs) {
@@ -185,6 +240,13 @@ static int lay_files(struct plan_build *build, const struct container_spec *spec
 
 		op->text = plan_add_text(build, "/");
 		op->value[0] = MOUNT_ATTR_RDONLY;
+	}
+	if (spec->root_propagation) {
+		struct plan_op *op = plan_add(build, PLAN_PROPAGATION);
+
+		op->text = plan_add_text(build, "/");
+		op->value[0] = spec->root_propagation;
+		op->flags |= spec->root_propagation_recursive ? PLAN_RECURSIVE : 0;
 	}
 	return 0;
 }
@@ -200,7 +262,8 @@ static bool mounts_proc(const struct container_spec *spec)
 
 static int lay_container(struct plan_build *build, const struct container_spec *spec, struct error *err)
 {
-	bool late_fork = spec->pid_ns >= 0 && (!mounts_proc(spec) || procfs_takes_pidns());
+	/* hooks are told the process's pid, which must not change after them */
+	bool late_fork = spec->pid_ns >= 0 && !spec->hooks && (!mounts_proc(spec) || procfs_takes_pidns());
 	struct command command;
 	char cwd[PATH_MAX];
 
@@ -209,11 +272,15 @@ static int lay_container(struct plan_build *build, const struct container_spec *
 	command = command_of(spec, cwd, late_fork);
 	if (command_check(&command, err) < 0)
 		return -1;
+	build->user_ns = spec->user_ns;
 	lay_world(build, spec, late_fork);
-	if (lay_files(build, spec, cwd, late_fork, err) < 0)
+	if (lay_settings(build, spec, err) < 0 || lay_files(build, spec, cwd, late_fork, err) < 0)
 		return -1;
-	lay_command(build, &command);
-	return 0;
+	lay_limits(build, &command);
+	lay_user_ns(build, spec->user_ns);
+	if (spec->tty && spec->user_ns)
+		lay_console(build, &spec->identity, has_own_dev(spec));
+	return lay_command(build, &command, err);
 }
 
 int plan_compile(const struct container_spec *spec, struct plan **ret_plan, struct error *err)
@@ -226,6 +293,18 @@ int plan_compile(const struct container_spec *spec, struct plan **ret_plan, stru
 	return finish(&build, spec->name, ret_plan, err);
 }
 
+static void lay_exec_join(struct plan_build *build, const struct exec_spec *spec)
+{
+	uint64_t namespaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+
+	namespaces |= spec->joins_pid_ns ? CLONE_NEWPID : 0;
+	namespaces |= spec->user_ns ? CLONE_NEWUSER : 0;
+	lay_join(build, spec->target_pidfd, namespaces);
+	if (spec->tty)
+		lay_console(build, &spec->identity, false);
+}
+
+/* In a user namespace all that is looked up in the container's files is looked up with the container's own rights. */
 static int lay_exec_process(struct plan_build *build, const struct exec_spec *spec, struct error *err)
 {
 	char cwd[PATH_MAX];
@@ -237,8 +316,10 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 		.rlimits = spec->rlimits,
 		.n_rlimits = spec->n_rlimits,
 		.seccomp = spec->seccomp,
+		.user_ns = spec->user_ns,
 		.tty = spec->tty,
 		.forks_last = spec->joins_pid_ns,
+		.extras = &spec->extras,
 	};
 
 	if (clean_path(cwd, spec->cwd && spec->cwd[0] ? spec->cwd : "/", "working directory", err) < 0 ||
@@ -250,13 +331,9 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 		lay_oom_score(build, spec->oom_score_adj);
 	lay_cgroup_entry(build, spec->cgroup, false);
 	(void)plan_add(build, PLAN_SIGNALS);
-	lay_join(build, spec->target_pidfd,
-		 CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
-			 (spec->joins_pid_ns ? CLONE_NEWPID : 0));
-	if (spec->tty)
-		lay_console(build, &spec->identity, false);
-	lay_command(build, &command);
-	return 0;
+	lay_limits(build, &command);
+	lay_exec_join(build, spec);
+	return lay_command(build, &command, err);
 }
 
 int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, struct error *err)
@@ -269,23 +346,43 @@ int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, stru
 	return finish(&build, spec->name, ret_plan, err);
 }
 
-int plan_compile_pod_init(const char *name, int net_ns, int ipc_ns, int uts_ns, const struct cgroup *cgroup, struct plan **ret_plan,
-			  struct error *err)
+static int finish_staying(struct plan_build *build, const char *comm, const char *name, struct plan **ret_plan, struct error *err)
+{
+	plan_add(build, PLAN_STAY)->text = plan_add_text(build, comm);
+	plan_set_argv(build, NULL);
+	plan_set_envp(build, NULL);
+	return finish(build, name, ret_plan, err);
+}
+
+int plan_compile_pod_init(const struct pod_init_spec *spec, struct plan **ret_plan, struct error *err)
 {
 	_cleanup_plan_build_ struct plan_build build;
 
 	plan_build_init(&build);
 	build.clone_flags = CLONE_NEWNS;
-	lay_cgroup_entry(&build, cgroup, true);
+	lay_cgroup_entry(&build, spec->cgroup, !spec->user_ns);
 	(void)plan_add(&build, PLAN_SIGNALS);
-	lay_join(&build, net_ns, CLONE_NEWNET);
-	lay_join(&build, ipc_ns, CLONE_NEWIPC);
-	lay_join(&build, uts_ns, CLONE_NEWUTS);
+	lay_join(&build, spec->net_ns, CLONE_NEWNET);
+	lay_join(&build, spec->ipc_ns, CLONE_NEWIPC);
+	lay_join(&build, spec->uts_ns, CLONE_NEWUTS);
+	if (spec->user_ns) {
+		lay_join(&build, spec->user_ns->fd, CLONE_NEWUSER);
+		lay_fork(&build, -1, CLONE_NEWPID, "make PID namespace");
+	}
 	(void)plan_add(&build, PLAN_CLOSE_ON_EXEC);
 	(void)plan_add(&build, PLAN_SESSION);
-	lay_nobody(&build);
-	plan_add(&build, PLAN_STAY)->text = plan_add_text(&build, "pod-init");
-	plan_set_argv(&build, NULL);
-	plan_set_envp(&build, NULL);
-	return finish(&build, name, ret_plan, err);
+	lay_nobody(&build, spec->user_ns);
+	return finish_staying(&build, "pod-init", spec->name, ret_plan, err);
+}
+
+int plan_compile_holder(const char *name, unsigned flags, struct plan **ret_plan, struct error *err)
+{
+	_cleanup_plan_build_ struct plan_build build;
+
+	plan_build_init(&build);
+	build.clone_flags = CLONE_NEWNS;
+	(void)plan_add(&build, PLAN_SIGNALS);
+	plan_add(&build, PLAN_UNSHARE)->value[0] = flags;
+	(void)plan_add(&build, PLAN_CLOSE_ON_EXEC);
+	return finish_staying(&build, "namespaces", name, ret_plan, err);
 }

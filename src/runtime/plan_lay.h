@@ -17,18 +17,45 @@ struct command {
 	const struct rlimit_spec *rlimits;
 	size_t n_rlimits;
 	const struct seccomp_filter *seccomp;
+	const struct user_ns_spec *user_ns; /* NULL: the host's */
 	bool tty;
 	bool forks_last; /* to enter a PID namespace that was joined before */
+	const struct process_extras *extras;
+	const struct hooks_spec *hooks; /* or NULL: start_container */
+	bool waits;
+	int start_socket;
 };
 
 /* Checks what can be wrong before anything is laid out. */
 int command_check(const struct command *command, struct error *err);
 
-/* Everything from resource limits to exec. */
-void lay_command(struct plan_build *build, const struct command *command);
+/* What needs rights over the host, which a process that enters a user namespace loses: resource limits, and pipes for the user. */
+void lay_limits(struct plan_build *build, const struct command *command);
+
+/* Everything else, to exec. */
+int lay_command(struct plan_build *build, const struct command *command, struct error *err);
 
 /* Capabilities, groups and ids of somebody without any rights, for our own init. */
-void lay_nobody(struct plan_build *build);
+void lay_nobody(struct plan_build *build, const struct user_ns_spec *user_ns);
+
+/*
+ * The host's ids for those of a container; they are the same without a user namespace (NULL). ERR_INVALID says which id its maps leave
+ * out.
+ */
+int outside_uid(const struct user_ns_spec *user_ns, uid_t inside, uid_t *ret_outside, struct error *err);
+int outside_gid(const struct user_ns_spec *user_ns, gid_t inside, gid_t *ret_outside, struct error *err);
+
+/* Host and domain name, sysctls, the loopback: once the namespaces are there. ERR_INVALID for what is the host's. */
+int lay_settings(struct plan_build *build, const struct container_spec *spec, struct error *err);
+
+/* The container's root, inside a copy of the host's tree when hooks are to see both; lay_pivot() leaves that again. */
+int lay_root(struct plan_build *build, const struct container_spec *spec, struct error *err);
+
+/* The stop for outside hooks, createContainer's, and the pivot. */
+int lay_create_hooks(struct plan_build *build, const struct hooks_spec *hooks, struct error *err);
+
+/* The stop for SYNC_READY and the wait; then startContainer's. */
+int lay_wait(struct plan_build *build, const struct command *command, struct error *err);
 
 /* /dev with its links and nodes, and every other mount, in the order of the spec. */
 int lay_mounts(struct plan_build *build, const struct container_spec *spec, bool late_fork, struct error *err);

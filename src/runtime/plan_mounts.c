@@ -1,4 +1,6 @@
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -65,22 +67,70 @@ struct option_list {
 	size_t n;
 };
 
+static void add_option(struct plan_build *build, struct option_list *list, const char *key, size_t key_length, const char *value,
+		       size_t value_length)
+{
+	list->items[list->n++] = plan_add_text_n(build, key, key_length);
+	list->items[list->n++] = value ? plan_add_text_n(build, value, value_length) : 0;
+}
+
+/* An id as the container knows it, for a file system that the host's root mounts. */
+static int add_id(struct plan_build *build, struct option_list *list, const char *key, const char *value, struct error *err)
+{
+	bool group = !strcmp(key, "gid");
+	char text[16], *end;
+	unsigned long inside;
+	uint32_t outside;
+
+	errno = 0;
+	inside = strtoul(value, &end, 10);
+	if (errno || end == value || (*end && *end != ',') || inside >= UINT32_MAX)
+		return error_set(err, ERR_INVALID, "'%s' is no id", value);
+	if ((group ? outside_gid : outside_uid)(build->user_ns, (uint32_t)inside, &outside, err) < 0)
+		return -1;
+	(void)snprintf(text, sizeof(text), "%u", outside);
+	add_option(build, list, key, strlen(key), text, strlen(text));
+	return 0;
+}
+
+/* tmpfs(5), devpts: uid and gid. Returns 1 when the option is one of them and was added. */
+static int translate_option(struct plan_build *build, struct option_list *list, const char *option, size_t key, struct error *err)
+{
+	bool is_uid = key == 3 && !strncmp(option, "uid=", 4), is_gid = key == 3 && !strncmp(option, "gid=", 4);
+
+	if (!build->user_ns || !(is_uid || is_gid))
+		return 0;
+	return add_id(build, list, is_uid ? "uid" : "gid", option + 4, err) < 0 ? -1 : 1;
+}
+
 static int add_options(struct plan_build *build, struct option_list *list, const char *options, const char *target,
 		       struct error *err)
 {
 	for (const char *p = options ? options : ""; *p;) {
 		size_t length = strcspn(p, ",");
 		size_t key = strcspn(p, "=,");
+		int translated;
 
 		if (list->n + 2 > ARRAY_SIZE(list->items))
 			return error_set(err, ERR_INVALID, "mount on %s has more than %d options", target, MAX_OPTIONS);
 		if (key == 0)
 			return error_set(err, ERR_INVALID, "mount on %s: option without a name in '%s'", target, options);
-		list->items[list->n++] = plan_add_text_n(build, p, key);
-		list->items[list->n++] = key < length ? plan_add_text_n(build, p + key + 1, length - key - 1) : 0;
+		translated = translate_option(build, list, p, key, err);
+		if (translated < 0)
+			return error_prefix(err, "mount on %s", target);
+		if (translated == 0)
+			add_option(build, list, p, key, key < length ? p + key + 1 : NULL, key < length ? length - key - 1 : 0);
 		p += length + (p[length] == ',');
 	}
 	return 0;
+}
+
+/* The container's root owns their root directories, unless the options say who. */
+static bool may_be_owned(const char *fs, const char *options)
+{
+	if (options && (!strncmp(options, "uid=", 4) || strstr(options, ",uid=")))
+		return false;
+	return !strcmp(fs, "tmpfs") || !strcmp(fs, "devpts") || !strcmp(fs, "mqueue");
 }
 
 /* One mount of a new file system. */
@@ -94,7 +144,7 @@ static int lay_fs(struct plan_build *build, const char *fs, const char *options,
 	if (add_options(build, &list, options, target, err) < 0)
 		return -1;
 	op = plan_add(build, PLAN_MOUNT);
-	op->flags |= (uint16_t)flags;
+	op->flags |= (uint16_t)(flags | (build->user_ns && may_be_owned(fs, options) ? PLAN_OWNED : 0));
 	op->text = plan_add_text(build, target);
 	op->list = plan_add_list(build, list.items, list.n, sizeof(list.items[0]));
 	op->n_list = (uint32_t)list.n;
@@ -267,9 +317,13 @@ static void lay_dev_links(struct plan_build *build)
 static int lay_device(struct plan_build *build, const struct device_spec *device, struct error *err)
 {
 	char path[PATH_MAX];
+	const struct user_ns_spec *user_ns = device->host_owned ? NULL : build->user_ns;
+	uid_t uid;
+	gid_t gid;
 	struct plan_op *op;
 
-	if (clean_path(path, device->path, "device", err) < 0)
+	if (clean_path(path, device->path, "device", err) < 0 || outside_uid(user_ns, device->uid, &uid, err) < 0 ||
+	    outside_gid(user_ns, device->gid, &gid, err) < 0)
 		return -1;
 	if (strncmp(path, "/dev/", 5) || (device->type != S_IFCHR && device->type != S_IFBLK) || device->major > 0xfff ||
 	    device->minor > 0xfffff)
@@ -277,8 +331,8 @@ static int lay_device(struct plan_build *build, const struct device_spec *device
 	op = plan_add(build, PLAN_DEVICE);
 	op->text = plan_add_text(build, path);
 	op->mode = device->type | (device->mode & 07777);
-	op->uid = device->uid;
-	op->gid = device->gid;
+	op->uid = uid;
+	op->gid = gid;
 	op->value[0] = device->major;
 	op->value[1] = device->minor;
 	return 0;

@@ -26,7 +26,9 @@ struct run {
 	pid_t pid;  /* who executes the plan now; the only one whose reports count */
 	int pidfd;
 	int console;
-	bool done; /* all but exec */
+	const struct sync_handler *handler; /* or NULL */
+	bool done;                          /* all but exec */
+	bool waits;                         /* for its start: nothing more is to be heard here */
 	bool failed;
 	struct plan_report last;
 	struct plan_time *times;
@@ -157,6 +159,24 @@ static int on_forked(struct run *run, const struct plan_report *report, struct e
 	return 0;
 }
 
+/* The handler's own time is not the process's fault. */
+static int on_sync(struct run *run, const struct plan_report *report, struct error *err)
+{
+	const struct plan_op *op = plan_ops(run->plan->block) + report->op;
+	int64_t began_us = clock_monotonic_us();
+
+	if (!run->handler || report->op >= plan_length(run->plan) || op->kind != PLAN_SYNC)
+		return error_set(err, ERR_INTERNAL, "a stop that nobody asked for");
+	if (run->handler->on_sync(run->handler->data, (enum sync_point)op->value[0], run->pid, err) < 0)
+		return -1;
+	run->deadline_us += clock_monotonic_us() - began_us;
+	/* a process that has ended is found out by the next read */
+	if (send(run->report, "", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
+		return error_sys(err, errno, "answer the process");
+	run->waits = op->value[0] == SYNC_READY;
+	return 0;
+}
+
 static int on_report(struct run *run, const struct plan_report *report, int *fd, struct error *err)
 {
 	run->last = *report;
@@ -167,6 +187,8 @@ static int on_report(struct run *run, const struct plan_report *report, int *fd,
 		close_fd(&run->console);
 		run->console = steal_fd(fd);
 		return run->console < 0 ? error_set(err, ERR_INTERNAL, "terminal without a descriptor") : 0;
+	case PLAN_REPORT_SYNC:
+		return on_sync(run, report, err);
 	case PLAN_REPORT_DONE:
 		run->done = true;
 		return 0;
@@ -221,8 +243,8 @@ static int listen_to_end(struct run *run, struct error *err)
 		result = receive(run, &report, &fd, err);
 		if (result > 0)
 			result = on_report(run, &report, &fd, err) < 0 ? -1 : 1;
-		if (result <= 0)
-			return result;
+		if (result <= 0 || run->waits)
+			return result < 0 ? -1 : 0;
 	}
 }
 
@@ -243,13 +265,9 @@ static int explain_silence(const struct run *run, struct error *err)
 
 static int judge(const struct run *run, struct error *err)
 {
-	char text[256];
-
-	if (run->failed) {
-		plan_describe(run->plan, run->last.op, text, sizeof(text));
-		return error_sys(err, run->last.error, "%s", text);
-	}
-	return run->done ? 0 : explain_silence(run, err);
+	if (run->failed)
+		return plan_failure(run->plan, &run->last, err);
+	return run->done || run->waits ? 0 : explain_silence(run, err);
 }
 
 static void hand_over(struct run *run, struct spawn_result *result)
@@ -269,8 +287,8 @@ static void hand_over(struct run *run, struct spawn_result *result)
 	}
 }
 
-int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
-		struct spawn_result *ret_result, struct error *err)
+int spawner_run_synced(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
+		       const struct sync_handler *handler, struct spawn_result *ret_result, struct error *err)
 {
 	_cleanup_free_
 	struct plan_time *times = calloc(plan_length(plan), sizeof(*times));
@@ -278,6 +296,7 @@ int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdi
 	struct run run = {
 		.spawner = spawner,
 		.plan = plan,
+		.handler = handler,
 		.began_us = now_us,
 		.deadline_us = now_us + (int64_t)timeout_ms * 1000,
 		.timeout_ms = timeout_ms,
@@ -302,4 +321,10 @@ int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdi
 		give_up(&run);
 	close_fd(&run.report);
 	return result;
+}
+
+int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
+		struct spawn_result *ret_result, struct error *err)
+{
+	return spawner_run_synced(spawner, plan, stdio, timeout_ms, NULL, ret_result, err);
 }

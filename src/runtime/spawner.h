@@ -1,7 +1,7 @@
 /*
  * The spawner: the one thread from which processes are cloned.
  *
- * It lives in a mount namespace of its own that holds a single empty tmpfs, so a clone copies one mount, not the node's thousands; it
+ * It lives in a mount namespace of its own that holds a single small tmpfs, so a clone copies one mount, not the node's thousands; it
  * has a descriptor table of its own, so a clone copies a dozen, not the daemon's thousands; and its children share the daemon's memory
  * (CLONE_VM | CLONE_VFORK) for the microseconds until they exec the interpreter from a sealed memfd: they never run with a copy of the
  * daemon's memory inside a container's namespaces, they enter nothing of a container before that exec, and /proc/PID/exe never leads
@@ -52,5 +52,21 @@ struct spawn_result {
  */
 int spawner_run(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
 		struct spawn_result *ret_result, struct error *err);
+
+/*
+ * What a plan with stops asks of whoever runs it: called at each sync point, by the thread that called spawner_run_synced(), while the
+ * process waits. `pid` is the process as the daemon sees it, already the one that will be the command. A failure ends the start.
+ */
+struct sync_handler {
+	int (*on_sync)(void *data, enum sync_point point, pid_t pid, struct error *err);
+	void *data;
+};
+
+/*
+ * As spawner_run() for a plan with stops. One that waits (container_spec.waits) makes this return as soon as SYNC_READY has been handled: the
+ * process is then in its wait, and what happens after it goes to whoever connects. The time that the handler takes does not count.
+ */
+int spawner_run_synced(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
+		       const struct sync_handler *handler, struct spawn_result *ret_result, struct error *err);
 
 #endif

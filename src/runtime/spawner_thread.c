@@ -1,6 +1,6 @@
 /*
- * The thread that clones. Its world: a mount namespace with one empty read-only tmpfs, a descriptor table with the four service
- * descriptors below, all signals blocked. Its children run child_main() on a stack of their own in the daemon's memory, with the
+ * The thread that clones. Its world: a mount namespace with one read-only tmpfs, whose two entries cover masked paths of containers,
+ * a descriptor table with the four service descriptors below, all signals blocked. Its children run child_main() on a stack of their own in the daemon's memory, with the
  * thread suspended (CLONE_VFORK: it also exempts them from the OOM killer, which would take the daemon with them), and leave it by
  * exec.
  */
@@ -54,19 +54,19 @@ static int image_create(struct error *err)
 	return steal_fd(&fd);
 }
 
-/* A detached mount of `fs`; `attributes` as of mount_setattr(2). Read-only means the file system, too. */
-static int detached_fs(const char *fs, unsigned attributes, struct error *err)
+/* A detached mount of `fs`; `attributes` as of mount_setattr(2). The context is for the caller to configure it further, and to close. */
+static int detached_fs(const char *fs, unsigned attributes, int *ret_context, struct error *err)
 {
 	_cleanup_fd_ int context = sys_fsopen(fs, FSOPEN_CLOEXEC);
 	int fd;
 
 	if (context < 0)
 		return error_sys(err, errno, "open file system %s", fs);
-	if ((attributes & MOUNT_ATTR_RDONLY) && sys_fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
-		return error_sys(err, errno, "configure %s", fs);
 	if (sys_fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return error_sys(err, errno, "create %s", fs);
 	fd = sys_fsmount(context, FSMOUNT_CLOEXEC, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	if (fd >= 0 && ret_context)
+		*ret_context = steal_fd(&context);
 	return fd < 0 ? error_sys(err, errno, "mount %s", fs) : fd;
 }
 
@@ -76,7 +76,7 @@ static int detached_fs(const char *fs, unsigned attributes, struct error *err)
  */
 static int null_create(struct error *err)
 {
-	_cleanup_fd_ int dir = detached_fs("tmpfs", 0, err);
+	_cleanup_fd_ int dir = detached_fs("tmpfs", 0, NULL, err);
 	int fd;
 
 	if (dir < 0)
@@ -116,29 +116,51 @@ static int open_services(struct error *err)
 	if (close_range(FD_IMAGE, ~0U, CLOSE_RANGE_UNSHARE) < 0)
 		return error_sys(err, errno, "unshare descriptors");
 	if (place(image_create(err), FD_IMAGE, err) < 0 || place(null_create(err), FD_NULL, err) < 0 ||
-	    place(detached_fs("proc", MOUNT_ATTR_NODEV, err), FD_PROC, err) < 0 || place(own_pidfd(err), FD_DAEMON, err) < 0)
+	    place(detached_fs("proc", MOUNT_ATTR_NODEV, NULL, err), FD_PROC, err) < 0 || place(own_pidfd(err), FD_DAEMON, err) < 0)
 		return -1;
 	return 0;
 }
 
 /*
- * Leaves the host's mounts: first nothing that happens here is seen there any more (private), then / becomes an empty tmpfs, then the
+ * The root that every child starts from. Nobody in a container sees it, but for what covers masked paths: an empty directory and a null
+ * device. They are all containers' in common, so the file system is made read-only when they are in it: their mode and owner stay.
+ */
+static int root_create(struct error *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	_cleanup_fd_ int context = -1;
+	_cleanup_fd_ int fd = detached_fs("tmpfs", 0, &context, err);
+
+	if (fd < 0)
+		return -1;
+	if (mkdirat(fd, PLAN_EMPTY_DIR, 0) < 0 || fchmodat(fd, PLAN_EMPTY_DIR, 0555, 0) < 0 ||
+	    mknodat(fd, PLAN_NULL_DEVICE, S_IFCHR, makedev(1, 3)) < 0 || fchmodat(fd, PLAN_NULL_DEVICE, 0666, 0) < 0)
+		return error_sys(err, errno, "make covers of masked paths");
+	if (sys_fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
+	    sys_fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0 ||
+	    sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr) < 0)
+		return error_sys(err, errno, "make root read-only");
+	return steal_fd(&fd);
+}
+
+/*
+ * Leaves the host's mounts: first nothing that happens here is seen there any more (private), then / becomes a tmpfs of ours, then the
  * old tree is let go.
  */
 static int leave_host(struct error *err)
 {
-	_cleanup_fd_ int empty = -1;
+	_cleanup_fd_ int root = -1;
 
 	if (unshare(CLONE_FS) < 0 || unshare(CLONE_NEWNS) < 0)
 		return error_sys(err, errno, "unshare mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return error_sys(err, errno, "make mounts private");
-	empty = detached_fs("tmpfs", MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY, err);
-	if (empty < 0)
+	root = root_create(err);
+	if (root < 0)
 		return -1;
-	if (syscall(SYS_move_mount, empty, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return error_sys(err, errno, "attach empty root");
-	if (fchdir(empty) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+	if (syscall(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_sys(err, errno, "attach own root");
+	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
 		return error_sys(err, errno, "change root");
 	/* the old root now lies on top of the new one */
 	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)

@@ -15,6 +15,7 @@
 struct cgroup;
 struct cgroup_roots;
 struct seccomp_filter;
+struct sysctl_spec;
 
 /* Who a process is. One function turns this into system calls, for containers and for exec alike (security.md, primitive 4). */
 struct identity {
@@ -29,9 +30,54 @@ struct identity {
 	bool no_new_privs;
 };
 
+/* `length` ids from `inside` on, as a user namespace sees them, are those from `outside` on of the host (user_namespaces(7)). */
+struct id_map {
+	uint32_t inside, outside, length;
+};
+
+struct id_maps {
+	const struct id_map *uids;
+	size_t n_uids;
+	const struct id_map *gids;
+	size_t n_gids;
+};
+
+/*
+ * A user namespace to live in. There is always a descriptor, of a pin (namespaces.h) or of one that userns_create() has just made for
+ * this container: the maps must be written from outside. The maps are those that were written to it; by them the compiler finds the
+ * host's ids, for what is made before the process enters the namespace.
+ */
+struct user_ns_spec {
+	int fd;
+	struct id_maps maps;
+};
+
 struct rlimit_spec {
 	int resource; /* RLIMIT_* */
 	uint64_t soft, hard;
+};
+
+/* struct sched_attr of sched_setattr(2), first version. */
+struct scheduler_spec {
+	uint32_t size;
+	uint32_t policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period; /* nanoseconds */
+};
+
+/* What few processes ask for; all zero is "as usual". */
+struct process_extras {
+	bool set_umask;
+	mode_t umask;
+	bool set_personality;
+	unsigned long personality;
+	const struct scheduler_spec *scheduler; /* NULL: the caller's */
+	bool set_io_priority;
+	int io_priority;          /* IOPRIO_PRIO_VALUE() of linux/ioprio.h */
+	const int *preserved_fds; /* become 3, 4, 5, ... */
+	size_t n_preserved_fds;
 };
 
 enum mount_kind {
@@ -58,13 +104,48 @@ struct device_spec {
 	mode_t type;      /* S_IFCHR or S_IFBLK */
 	mode_t mode;
 	unsigned major, minor;
-	uid_t uid;
+	uid_t uid; /* the container's ids */
 	gid_t gid;
+	bool host_owned; /* the ids are the host's: in a user namespace they are nobody's, unless mapped there */
 };
 
 /* A namespace to join: a descriptor, or one of the two below. */
-#define NS_NEW (-1)  /* a new one for this container */
+#define NS_NEW (-1)  /* a new one for this container, owned by its user namespace where it has one */
 #define NS_HOST (-2) /* the daemon's own */
+
+/* How long a hook may take that does not say: the specification knows no limit, we do (arbitrary). */
+#define HOOK_TIMEOUT_MS 600000
+
+/* A program that runs at one moment of a start (OCI runtime-spec config.md, "POSIX-platform Hooks"), the container's state as JSON on
+ * its standard input. One that fails ends the start. */
+struct hook_spec {
+	const char *path;        /* absolute */
+	const char *const *argv; /* NULL: the path alone */
+	const char *const *envp; /* all that it gets; NULL: nothing */
+	unsigned timeout_ms;     /* 0: HOOK_TIMEOUT_MS */
+};
+
+/*
+ * The hooks of a start. Those that run outside, where the daemon is (prestart, createRuntime), are run by the sync handler at
+ * SYNC_WORLD by hook_run(); the plan only stops there. The others are operations of the plan: createContainer's are programs of the host in
+ * the container's namespaces, which see the host's files and the container's root, with its mounts, at `rootfs_path`; startContainer's
+ * are programs of the container with its identity.
+ */
+struct hooks_spec {
+	bool outside; /* there are hooks for SYNC_WORLD */
+	const struct hook_spec *create_container, *start_container;
+	size_t n_create_container, n_start_container;
+	int state;  /* from hook_state_open(): what the plan's hooks read; filled by the sync handler at SYNC_WORLD at the latest */
+	int output; /* descriptor for what createContainer's hooks say */
+	int host_tree;           /* from hook_host_tree(); unused (-1) when there is only start_container */
+	const char *rootfs_path; /* absolute, on the host */
+};
+
+/* Where a plan stops and whoever started it is asked to do his part (struct sync_handler of spawner.h). */
+enum sync_point {
+	SYNC_WORLD = 1, /* all namespaces and mounts are there */
+	SYNC_READY = 2, /* all but the command: the process will wait for a connection */
+};
 
 struct container_spec {
 	const char *name; /* for ps, until the command is exec'd */
@@ -81,9 +162,16 @@ struct container_spec {
 	bool tty; /* stdio becomes a pty of the container's own devpts (console_fd in struct spawn_result) */
 
 	/* its world */
-	int net_ns, ipc_ns, uts_ns; /* descriptor or NS_HOST */
+	const struct user_ns_spec *user_ns; /* NULL: the host's */
+	int net_ns, ipc_ns, uts_ns; /* descriptor, NS_NEW (with lo set up) or NS_HOST */
 	int pid_ns;                 /* descriptor, NS_NEW or NS_HOST */
 	bool new_cgroup_ns;
+	bool joins_cgroup_ns;
+	int cgroup_ns;                     /* descriptor, with joins_cgroup_ns */
+	const char *hostname;              /* NULL: leave; needs a UTS namespace that is not the host's */
+	const char *domainname;            /* the same */
+	const struct sysctl_spec *sysctls; /* checked here; of namespaces that are not the host's */
+	size_t n_sysctls;
 	const struct cgroup *cgroup;             /* entered before anything else; NULL: stay in the daemon's */
 	const struct cgroup_roots *cgroup_roots; /* MOUNT_CGROUP only: the hierarchies that appear in the container */
 	int rootfs;                              /* detached mount, becomes / */
@@ -95,13 +183,22 @@ struct container_spec {
 	const char *const *masked_paths; /* NULL-terminated; those that do not exist are skipped */
 	const char *const *readonly_paths;
 	const struct seccomp_filter *seccomp; /* NULL: unconfined */
+
+	/* what the OCI configuration has and the CRI has not */
+	const struct hooks_spec *hooks; /* NULL: none */
+	bool waits;                     /* the command runs when somebody has connected to start_socket; see spawner_run_synced() */
+	int start_socket;               /* a listening unix socket (SOCK_SEQPACKET) */
+	unsigned long root_propagation; /* of the root: MS_SHARED, MS_SLAVE, MS_UNBINDABLE; 0: private */
+	bool root_propagation_recursive;
+	struct process_extras extras;
 };
 
 /* A process inside a running container: joins all of its namespaces and its cgroup. */
 struct exec_spec {
 	const char *name;
-	int target_pidfd;  /* the container's init */
-	bool joins_pid_ns; /* false when the container lives in the host's */
+	int target_pidfd;                   /* the container's init */
+	bool joins_pid_ns;                  /* false when the container lives in the host's */
+	const struct user_ns_spec *user_ns; /* the container's, joined by target_pidfd: `fd` is not looked at. NULL: the host's */
 	const struct cgroup *cgroup;
 	const char *const *argv;
 	const char *const *envp;
@@ -113,6 +210,7 @@ struct exec_spec {
 	int oom_score_adj;
 	bool tty;
 	const struct seccomp_filter *seccomp;
+	struct process_extras extras;
 };
 
 #endif

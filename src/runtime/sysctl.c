@@ -12,8 +12,9 @@
 
 #include "base/mem.h"
 
-/* The longest names of net.* have some 60 bytes, with an interface name in them some 80; values are a line of numbers. */
-#define NAME_LEN 128
+#define NAME_LEN (SYSCTL_PATH_SIZE - 1)
+
+/* A line of numbers (arbitrary). */
 #define VALUE_LEN 1024
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -25,17 +26,17 @@
 static const char name_bytes[] = LETTERS "_-.";
 static const char value_bytes[] = LETTERS "_-.,: \t";
 
-enum owner { OWNER_NET, OWNER_IPC };
+enum owner { OWNER_NET, OWNER_IPC, OWNER_UTS };
 
 /* A name that ends in '/' is a prefix. Kept per namespace: Documentation/admin-guide/sysctl/, namespaces(7). */
 static const struct {
 	const char *path;
 	enum owner owner;
 } allowed[] = {
-	{ "net/", OWNER_NET },          { "fs/mqueue/", OWNER_IPC },    { "kernel/shmmax", OWNER_IPC },
-	{ "kernel/shmall", OWNER_IPC }, { "kernel/shmmni", OWNER_IPC }, { "kernel/shm_rmid_forced", OWNER_IPC },
-	{ "kernel/msgmax", OWNER_IPC }, { "kernel/msgmnb", OWNER_IPC }, { "kernel/msgmni", OWNER_IPC },
-	{ "kernel/sem", OWNER_IPC },
+	{ "net/", OWNER_NET },          { "fs/mqueue/", OWNER_IPC },        { "kernel/shmmax", OWNER_IPC },
+	{ "kernel/shmall", OWNER_IPC }, { "kernel/shmmni", OWNER_IPC },     { "kernel/shm_rmid_forced", OWNER_IPC },
+	{ "kernel/msgmax", OWNER_IPC }, { "kernel/msgmnb", OWNER_IPC },     { "kernel/msgmni", OWNER_IPC },
+	{ "kernel/sem", OWNER_IPC },    { "kernel/domainname", OWNER_UTS },
 };
 
 /* True when `text` is not empty and holds nothing but `bytes`. */
@@ -48,7 +49,7 @@ static bool consists_of(const char *text, const char *bytes)
  * sysctl(8): the separator that comes first in a name is its separator, the other one stands for '.' inside a component
  * ("net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding"). Writes the path below /proc/sys.
  */
-static int make_path(const char *name, char path[NAME_LEN + 1])
+int sysctl_path(const char *name, char path[SYSCTL_PATH_SIZE])
 {
 	size_t len = strlen(name), first = strcspn(name, "./");
 	char separator = name[first];
@@ -107,20 +108,20 @@ static int check_value(const struct sysctl_spec *sysctl, struct error *err)
 	return 0;
 }
 
-int sysctl_check(const struct sysctl_spec *sysctl, bool own_net, bool own_ipc, struct error *err)
+int sysctl_check(const struct sysctl_spec *sysctl, const struct sysctl_scope *own, struct error *err)
 {
+	static const char *const names[] = { [OWNER_NET] = "network", [OWNER_IPC] = "IPC", [OWNER_UTS] = "UTS" };
+	const bool owned[] = { [OWNER_NET] = own->net, [OWNER_IPC] = own->ipc, [OWNER_UTS] = own->uts };
 	char path[NAME_LEN + 1];
 	int owner;
 
-	if (!sysctl->name || make_path(sysctl->name, path) < 0 || !path_is_sound(path))
+	if (!sysctl->name || sysctl_path(sysctl->name, path) < 0 || !path_is_sound(path))
 		return error_set(err, ERR_INVALID, "sysctl: the name is malformed");
 	owner = find_owner(path);
 	if (owner < 0)
 		return error_set(err, ERR_INVALID, "sysctl %s: not one that a pod may set", sysctl->name);
-	if (owner == OWNER_NET && !own_net)
-		return error_set(err, ERR_INVALID, "sysctl %s: the pod uses the host's network namespace", sysctl->name);
-	if (owner == OWNER_IPC && !own_ipc)
-		return error_set(err, ERR_INVALID, "sysctl %s: the pod uses the host's IPC namespace", sysctl->name);
+	if (!owned[owner])
+		return error_set(err, ERR_INVALID, "sysctl %s: the pod uses the host's %s namespace", sysctl->name, names[owner]);
 	return check_value(sysctl, err);
 }
 
@@ -146,7 +147,7 @@ static int write_one(int proc_sys, const struct sysctl_spec *sysctl, struct erro
 	_cleanup_fd_ int fd = -1;
 	char path[NAME_LEN + 1];
 
-	if (make_path(sysctl->name, path) < 0)
+	if (sysctl_path(sysctl->name, path) < 0)
 		return error_set(err, ERR_INVALID, "sysctl: the name is malformed");
 	fd = (int)syscall(SYS_openat2, proc_sys, path, &how, sizeof(how));
 	if (fd < 0 && errno == ENOENT)

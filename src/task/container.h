@@ -67,6 +67,7 @@ struct container {
 	struct node *node;
 	unsigned refs;
 	enum container_state state;
+	bool leaving;                            /* a removal has its turn */
 	struct sandbox *sandbox;                 /* a reference */
 	struct container *prev, *next;           /* in the sandbox's list */
 	Cri__ContainerConfig *config;            /* as it was asked for */

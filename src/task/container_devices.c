@@ -31,7 +31,7 @@ static const struct {
 };
 
 /* What is not the host's business in a container: the first four are mounts of its own, the rest udev's and the terminal's. */
-static const char *const skipped[] = { "pts", "shm", "mqueue", "fd", ".udev", "console", ".lxc", ".lxd-mounts" };
+static const char *const skipped[] = { "pts", "shm", "mqueue", "fd", ".udev", "console", "ptmx", ".lxc", ".lxd-mounts" };
 
 static bool has_device(const struct device_list *list, const char *path)
 {

@@ -182,6 +182,12 @@ static int collect(struct environment *env, struct arena *arena, char ***ret_env
 	return 0;
 }
 
+/* What an image lists besides is no variable: getenv(3) would not find it. */
+static bool is_variable(const char *text)
+{
+	return text[0] != '=' && strchr(text, '=');
+}
+
 int container_env(const Cri__ContainerConfig *config, const struct image_config *image, const char *hostname, const char *home,
 		  struct arena *arena, char ***ret_env, struct error *err)
 {
@@ -190,7 +196,8 @@ int container_env(const Cri__ContainerConfig *config, const struct image_config 
 	int result;
 
 	for (char **variable = image->env; *variable; variable++)
-		set_variable(&env, *variable);
+		if (is_variable(*variable))
+			set_variable(&env, *variable);
 	set_printf(&env, set_variable, "HOSTNAME", hostname);
 	result = add_requested(&env, config, err);
 	set_printf(&env, set_default, "PATH", default_path);

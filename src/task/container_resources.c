@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/descriptors.h"
 #include "task/message.h"
 
 #define OOM_SCORE_MIN (-1000)
@@ -21,14 +20,6 @@ int oom_score_adj_within(int64_t wanted, int own, bool may_lower)
 	if (wanted > OOM_SCORE_MAX)
 		wanted = OOM_SCORE_MAX;
 	return wanted < own && !may_lower ? own : (int)wanted;
-}
-
-size_t container_rlimits(struct rlimit_spec ret_limits[RLIMITS_MAX])
-{
-	struct rlimit files = descriptors_former_limit();
-
-	ret_limits[0] = (struct rlimit_spec){ RLIMIT_NOFILE, files.rlim_cur, files.rlim_max };
-	return 1;
 }
 
 static int convert_lists(const Cri__LinuxContainerResources *from, struct arena *arena, struct resources *to, struct error *err)

@@ -93,11 +93,6 @@ int64_t oom_score_adj_wanted(const Cri__LinuxContainerResources *resources);
 /* What a container that asks for `wanted` gets: below our own value only CAP_SYS_RESOURCE may go (proc_pid_oom_score_adj(5)). */
 int oom_score_adj_within(int64_t wanted, int own, bool may_lower);
 
-/* The limits of every process in a container, the first and those executed later: what the daemon was started with. At most RLIMITS_MAX;
- * returns how many. The CRI has no field for them. */
-#define RLIMITS_MAX 1
-size_t container_rlimits(struct rlimit_spec ret_limits[RLIMITS_MAX]);
-
 /* ---- its files (container_mounts.c) ---- */
 
 struct mount_entry {
@@ -115,7 +110,10 @@ struct mount_list {
 int container_mounts(const struct sandbox *sandbox, const Cri__ContainerConfig *config, struct arena *arena,
 		     struct mount_list *ret_list, struct error *err);
 
-/* NULL-terminated: the request's, else the usual ones; nothing for a privileged container. */
+/* ---- what it does not see (container_masks.c) ---- */
+
+/* NULL-terminated: the request's as given, also when empty; the usual ones without a security context; nothing for a privileged
+ * container. NULL when memory is out. */
 const char *const *container_masked_paths(const Cri__ContainerConfig *config, struct arena *arena);
 const char *const *container_readonly_paths(const Cri__ContainerConfig *config, struct arena *arena);
 

@@ -3,7 +3,8 @@
  *
  * A repeated request with the same configuration joins the one in flight, or gets the id of the container that it made as long as
  * that has not been started; with another configuration the name is taken. What is made stays when the caller leaves: the caller
- * finds it under the same name, and it costs a record and two directories.
+ * finds it under the same name, and it costs a record and two directories. A request for a name that is being undone or removed waits for
+ * the end of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include "image/image.h"
 #include "loop/lane.h"
 #include "task/container_spec.h"
+#include "task/latecomer.h"
 #include "task/machines.h"
 #include "task/message.h"
 #include "task/node_impl.h"
@@ -282,10 +284,18 @@ static int start_new(struct sandbox *sandbox, Cri__ContainerConfig *config, stru
 	return result;
 }
 
+/* Joining it would be joining its end. */
+static bool is_ending(const struct container *container)
+{
+	return container->leaving || (container->creator && task_is_failing(&container->creator->op.task));
+}
+
 static int use_existing(struct container *container, const Cri__ContainerConfig *config, struct call *call, struct error *err)
 {
 	bool same = message_equal(&container->config->base, &config->base);
 
+	if (is_ending(container))
+		return container_await(container, call, op_create_container, err);
 	if (same && container->state == CONTAINER_STATE_CREATING)
 		return join(container->creator, call, err);
 	if (!same || container->state != CONTAINER_STATE_CREATED)

@@ -187,7 +187,6 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 {
 	const struct container *container = op->container;
 	_cleanup_arena_ struct arena scratch = ARENA_INIT;
-	struct rlimit_spec rlimits[RLIMITS_MAX];
 	struct exec_spec spec = {
 		.name = container->config->metadata->name,
 		.target_pidfd = op->target_pidfd,
@@ -196,8 +195,8 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 		.argv = argv,
 		.envp = (const char *const *)container->env,
 		.cwd = container->cwd,
-		.rlimits = rlimits,
-		.n_rlimits = container_rlimits(rlimits),
+		.rlimits = op->op.node->rlimits.specs,
+		.n_rlimits = op->op.node->rlimits.n,
 		.set_oom_score_adj = true,
 		.oom_score_adj = op->oom_score_adj,
 	};

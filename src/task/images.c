@@ -1,11 +1,11 @@
 /* ListImages, ImageStatus, ImageFsInfo: from the image store's memory, without waiting. RemoveImage deletes files: in a lane. */
-#include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "image/image.h"
 #include "loop/lane.h"
 #include "task/machines.h"
@@ -27,23 +27,47 @@ static char **copy_list(struct arena *arena, char *const *list, size_t *ret_n)
 	return copy;
 }
 
-/* The user part of USER is a number or a name (CRI Image.uid and Image.username); what does not fit is neither. */
+/* What an image says need not be UTF-8, but strings of the wire are: then whatever is not ASCII is lost. */
+static void make_text(char *text)
+{
+	if (!text || utf8_is_text((const uint8_t *)text, strlen(text)))
+		return;
+	for (unsigned char *p = (unsigned char *)text; *p; p++)
+		*p = *p < 0x80 ? *p : '?';
+}
+
+/* (uid_t)-1 is no user. */
+static bool parse_uid(const char *text, uint64_t *ret_uid)
+{
+	uint64_t uid = 0;
+
+	for (; *text; text++) {
+		uid = uid * 10 + (uint64_t)(*text - '0');
+		if (uid >= UINT32_MAX)
+			return false;
+	}
+	*ret_uid = uid;
+	return true;
+}
+
+/*
+ * The user part of USER, a number or a name (CRI Image.uid and Image.username). Kubelets take an image without either for root's and
+ * ask for user 0. A number that is no user id is therefore handed out as a name: it comes back as run_as_username and is refused,
+ * and runAsNonRoot does not take it either (CVE-2024-40635).
+ */
 static void set_user(struct arena *arena, Cri__Image *message, const char *user)
 {
 	size_t len = strcspn(user, ":");
 	char *name = arena_strndup(arena, user, len);
-	char *end;
-	unsigned long long uid;
+	uint64_t uid;
 
 	if (!name || len == 0)
 		return;
-	if (strspn(name, "0123456789") != len) {
+	if (strspn(name, "0123456789") != len || !parse_uid(name, &uid)) {
+		make_text(name);
 		message->username = name;
 		return;
 	}
-	uid = strtoull(name, &end, 10);
-	if (uid > UINT32_MAX)
-		return;
 	message->uid = arena_new(arena, Cri__Int64Value);
 	if (!message->uid)
 		return;
@@ -156,6 +180,7 @@ static char *verbose_text(struct arena *arena, const struct image *image)
 	add_list(root, "layers", image->layer_dirs);
 	text = cJSON_PrintUnformatted(root);
 	copy = text ? arena_strdup(arena, text) : NULL;
+	make_text(copy);
 	cJSON_free(text);
 	cJSON_Delete(root);
 	return copy;

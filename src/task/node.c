@@ -133,7 +133,9 @@ static int open_in(struct node *node, struct error *err)
 	    open_network(node, err) < 0)
 		return -1;
 	read_oom_score(node);
-	return node_recover(node, err) < 0 ? -1 : net_watch_open(node, err);
+	if (node_set_limits(node, err) < 0 || node_recover(node, err) < 0)
+		return -1;
+	return net_watch_open(node, err);
 }
 
 int node_open(struct loop *loop, const struct config *config, struct node **ret_node, struct error *err)

@@ -9,6 +9,7 @@
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "runtime/process.h"
+#include "runtime/rlimits.h"
 #include "task/container.h"
 #include "task/names.h"
 #include "task/node.h"
@@ -51,7 +52,8 @@ struct node {
 	struct name_index sandbox_names, container_names;
 
 	struct turn_queue pulls[MAX_PULLS];
-	size_t captured_bytes; /* output of commands that wait for their end, all together (exec_sync.c) */
+	size_t captured_bytes;     /* output of commands that wait for their end, all together (exec_sync.c) */
+	struct rlimit_set rlimits; /* of every container and every command in one */
 	int own_oom_score_adj;
 	bool may_lower_oom_score; /* CAP_SYS_RESOURCE */
 	bool warned_oom_score;
@@ -77,6 +79,9 @@ struct turn_queue *node_pull_turns(struct node *node);
 
 /* Starts a checkpoint of the store in its lane when enough was written. */
 void node_checkpoint(struct node *node);
+
+/* node->rlimits from the configuration; raises the daemon's own limit of open files (node_limits.c). */
+int node_set_limits(struct node *node, struct error *err);
 
 /* Adopts and cleans up: see recover.c. */
 int node_recover(struct node *node, struct error *err);

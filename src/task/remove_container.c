@@ -43,10 +43,13 @@ static struct remove_container *remove_container_of(struct task *task)
 
 static enum admission admit(struct operation *base, struct error *err)
 {
-	const struct container *container = container_of(base, struct remove_container, op)->container;
+	struct container *container = container_of(base, struct remove_container, op)->container;
 
 	(void)err;
-	return container->state == CONTAINER_STATE_GONE ? ADMIT_NOTHING_TO_DO : ADMIT_RUN;
+	if (container->state == CONTAINER_STATE_GONE)
+		return ADMIT_NOTHING_TO_DO;
+	container->leaving = true;
+	return ADMIT_RUN;
 }
 
 /* ---- kill ---- */
@@ -137,6 +140,7 @@ static void settle(struct operation *base, int result, const struct error *err)
 	(void)result;
 	(void)err;
 	container_wait_cancel(op->container, &op->waiter);
+	op->container->leaving = false;
 	if (op->container->state == CONTAINER_STATE_REMOVING)
 		container_set_state(op->container, CONTAINER_STATE_EXITED);
 }

@@ -43,8 +43,13 @@ static struct remove_pod *remove_pod_of(struct task *task)
 
 static enum admission admit(struct operation *base, struct error *err)
 {
+	struct sandbox *sandbox = container_of(base, struct remove_pod, op)->sandbox;
+
 	(void)err;
-	return container_of(base, struct remove_pod, op)->sandbox->state == SANDBOX_GONE ? ADMIT_NOTHING_TO_DO : ADMIT_RUN;
+	if (sandbox->state == SANDBOX_GONE)
+		return ADMIT_NOTHING_TO_DO;
+	sandbox->leaving = true;
+	return ADMIT_RUN;
 }
 
 /* ---- stop ---- */
@@ -141,6 +146,7 @@ static void settle(struct operation *base, int result, const struct error *err)
 
 	(void)result;
 	(void)err;
+	sandbox->leaving = false;
 	if (sandbox->state == SANDBOX_REMOVING)
 		sandbox_set_state(sandbox, SANDBOX_NOTREADY);
 }

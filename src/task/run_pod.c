@@ -3,7 +3,8 @@
  * see, the init when the pod shares its PID namespace; then the sandbox is READY.
  *
  * A repeated request for the same (namespace, name, uid, attempt) joins the one in flight, or gets the id of the sandbox that is
- * ready. When every caller has gone away, what was made is undone and the name is free again.
+ * ready. When every caller has gone away, what was made is undone and the name is free again; a request that comes while that goes on,
+ * or while the sandbox is removed, waits for the end of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 #include "runtime/spawner.h"
 #include "runtime/spec.h"
 #include "task/cleanup.h"
+#include "task/latecomer.h"
 #include "task/machines.h"
 #include "task/message.h"
 #include "task/node_impl.h"
@@ -53,7 +55,6 @@ struct run_pod {
 	struct sandbox *sandbox;
 	struct arena arena;
 	struct caller *callers;
-	bool doomed; /* cancelled: joining it would be joining its end */
 	struct job namespaces_job;
 	unsigned namespaces_ticket;
 	struct pod_namespaces ns;
@@ -281,7 +282,15 @@ static int spawn_init(struct run_pod *op, const struct cgroup *cgroup, struct er
 	static const int no_stdio[3] = { -1, -1, -1 };
 	_cleanup_plan_ struct plan *plan = NULL;
 
-	if (plan_compile_pod_init(op->sandbox->id, op->ns.net, op->ns.ipc, op->ns.uts, cgroup, &plan, err) < 0)
+	const struct pod_init_spec spec = {
+		.name = op->sandbox->id,
+		.net_ns = op->ns.net,
+		.ipc_ns = op->ns.ipc,
+		.uts_ns = op->ns.uts,
+		.cgroup = cgroup,
+	};
+
+	if (plan_compile_pod_init(&spec, &plan, err) < 0)
 		return -1;
 	return spawner_run(op->op.node->spawner, plan, no_stdio, 10000, &op->init, err);
 }
@@ -377,10 +386,8 @@ static void on_caller_gone(struct call *call, const struct error *why)
 	DL_DELETE(op->callers, caller);
 	free(caller);
 	call_fail(call, why);
-	if (op->callers)
-		return;
-	op->doomed = true;
-	operation_cancel(&op->op, why);
+	if (!op->callers)
+		operation_cancel(&op->op, why);
 }
 
 static void reply_id(struct call *call, char *id)
@@ -393,11 +400,8 @@ static void reply_id(struct call *call, char *id)
 
 static int join(struct run_pod *op, struct call *call, struct error *err)
 {
-	struct caller *caller;
+	struct caller *caller = calloc(1, sizeof(*caller));
 
-	if (op->doomed)
-		return error_set(err, ERR_UNAVAILABLE, "its callers went away and it is being undone; try again");
-	caller = calloc(1, sizeof(*caller));
 	if (!caller)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	caller->op = op;
@@ -518,9 +522,17 @@ static int start_new(struct node *node, struct call *call, struct error *err)
 	return 0;
 }
 
+/* Joining it would be joining its end. */
+static bool is_ending(const struct sandbox *sandbox)
+{
+	return sandbox->leaving || (sandbox->creator && task_is_failing(&sandbox->creator->op.task));
+}
+
 /* A sandbox of that name is there. */
 static int use_existing(struct sandbox *sandbox, struct call *call, struct error *err)
 {
+	if (is_ending(sandbox))
+		return sandbox_await(sandbox, call, op_run_pod_sandbox, err);
 	if (sandbox->state == SANDBOX_CREATING)
 		return join(sandbox->creator, call, err);
 	if (sandbox->state != SANDBOX_READY)

@@ -62,6 +62,7 @@ struct sandbox {
 	unsigned refs;
 	enum sandbox_state state;
 	bool released;
+	bool leaving; /* a removal has its turn */
 	Cri__PodSandboxConfig *config;
 	char *runtime_handler;
 	char *name_key;

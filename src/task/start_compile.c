@@ -18,13 +18,10 @@ static struct mount_spec *mount_specs(struct start_container *op)
 
 static int fill_process(struct start_container *op, struct container_spec *spec, struct error *err)
 {
-	struct rlimit_spec *rlimits = arena_new_array(&op->scratch, struct rlimit_spec, RLIMITS_MAX);
 	const struct container *container = op->container;
 	const Cri__ContainerConfig *config = container->config;
 	char **argv;
 
-	if (!rlimits)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (container_argv(config, &container->image->config, &op->scratch, &argv, err) < 0 ||
 	    container_identity(config, &op->user, &spec->identity, err) < 0 ||
 	    container_seccomp(container, &spec->identity, &op->scratch, &spec->seccomp, err) < 0)
@@ -34,8 +31,8 @@ static int fill_process(struct start_container *op, struct container_spec *spec,
 	spec->envp = (const char *const *)op->env;
 	spec->cwd = op->cwd;
 	spec->tty = config->tty;
-	spec->rlimits = rlimits;
-	spec->n_rlimits = container_rlimits(rlimits);
+	spec->rlimits = op->op.node->rlimits.specs;
+	spec->n_rlimits = op->op.node->rlimits.n;
 	spec->set_oom_score_adj = true;
 	spec->oom_score_adj = op->oom_score_adj;
 	return 0;

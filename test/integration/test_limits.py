@@ -78,3 +78,17 @@ def test_two_daemons_do_not_share_a_bridge(daemon, workspace):
     with pytest.raises(AssertionError, match=f"bridge {daemon.bridge} .* is in use by another daemon"):
         second.start()
     assert daemon.client().Version().runtime_name == "monopod"
+
+
+def test_a_second_daemon_on_the_socket_touches_nothing(daemon, workspace):
+    """It is refused before it has made a folder, a bridge or anything else of its own, whatever else it was told."""
+    folder = workspace / "intruder"
+    folder.mkdir()
+    second = Daemon(folder, options={"server.socket": daemon.socket, "net.bridge": f"mps{TAG}", "net.pod_cidr": "10.219.0.0/16"})
+    done = subprocess.run([str(second.binary), "serve", *[f"--set={name}={value}" for name, value in second.options.items()]],
+                          capture_output=True, text=True, timeout=20, env=second.environment)
+    assert done.returncode == 1
+    assert "another daemon answers on this socket" in done.stderr
+    assert not list(folder.iterdir())
+    assert subprocess.run(["ip", "link", "show", second.bridge], capture_output=True).returncode != 0
+    assert daemon.client().Version().runtime_name == "monopod"

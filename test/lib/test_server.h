@@ -178,14 +178,17 @@ static inline void served_signal(void *arg, int signo)
 /* In the child. Says "r" on `ready` when it listens, closes it when it cannot. */
 static inline int served_main(const struct config *config, int ready)
 {
+	struct server_socket sock = SERVER_SOCKET_INIT;
 	struct error err = ERROR_INIT;
 
 	log_set_level(LOG_LEVEL_ERROR);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (loop_init(&served_loop, served_signal, NULL, &err) < 0)
 		return 2;
-	if (server_open_with(&served_loop, config, served_find, NULL, &served, &err) < 0) {
+	if (server_socket_open(config->socket, &sock, &err) < 0 ||
+	    server_open_with(&served_loop, config, &sock, served_find, NULL, &served, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
+		server_socket_close(&sock);
 		loop_release(&served_loop);
 		return 3;
 	}

@@ -98,11 +98,14 @@ int op_console(struct run *run, const struct plan_op *op)
  */
 static int use_own_null(struct run *run, int number)
 {
+	/* a look first: opening what is no null device may have an effect */
+	int place = path_open(run, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS);
 	int fd, result = 0;
 
-	if (find_null(run) < 0)
+	if (place < 0)
 		return 0;
-	fd = path_open(run, "/dev/null", O_RDWR | O_NOCTTY, RESOLVE_NO_SYMLINKS);
+	fd = is_null(place) ? path_open(run, "/dev/null", O_RDWR | O_NOCTTY, RESOLVE_NO_SYMLINKS) : -ENODEV;
+	(void)SYS(close, place);
 	if (fd < 0)
 		return 0;
 	if (is_null(fd))
@@ -118,8 +121,8 @@ int op_stdio(struct run *run, const struct plan_op *op)
 		int result = 0;
 
 		if (is_null(fd))
-			result = use_own_null(run, fd);
-		else if (op->uid != 0 && file_type(fd) == S_IFIFO)
+			result = op->flags & PLAN_LATER ? 0 : use_own_null(run, fd);
+		else if (op->uid != 0 && !(op->flags & PLAN_RETRY) && file_type(fd) == S_IFIFO)
 			result = (int)SYS(fchown, fd, op->uid, -1);
 		if (result < 0)
 			return result;

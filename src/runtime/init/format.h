@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PLAN_MAGIC 0x31504c50U /* "PLP1" */
+#define PLAN_MAGIC 0x32504c50U /* "PLP2" */
 
 /* Where the interpreter maps its plan: fixed, so that the daemon can read `current` of one that hangs. Below every address that the
  * kernel hands out by itself to a non-PIE program on x86_64 and aarch64. */
@@ -35,6 +35,10 @@ enum {
 	PLAN_FD_PLAN = 8,   /* this block, sealed */
 	PLAN_FD_SLOTS = 9,  /* slot N of the plan is descriptor 9 + N */
 };
+
+/* What stands on the spawner's read-only root for masked paths: a directory without entries and a null device. */
+#define PLAN_EMPTY_DIR "empty"
+#define PLAN_NULL_DEVICE "null"
 
 /* What an operation refers to, for the check below. */
 enum {
@@ -55,10 +59,12 @@ enum {
  *   signals        default dispositions, nothing blocked
  *   session        a session of its own; PLAN_TTY: with descriptor 0 as the controlling terminal
  *   join           setns(slot, value[0])
- *   unshare        unshare(value[0])
- *   root           the mount in the slot becomes /
+ *   unshare        unshare(value[0]); with a user namespace in the slot, that one owns the new namespaces
+ *   host-root      the mount in the slot, a copy of the host's, becomes / for hooks; the container's root is attached inside it
+ *   root           the mount in the slot becomes /, with propagation value[0]; PLAN_LATER: is attached at `text` and becomes / by the pivot
+ *   pivot          the root becomes /, and what was / is let go
  *   mount          list[0] is the file system, then pairs of option and value (0: a flag); on `text`, attributes value[0]; for proc the
- *                  slot may hold the PID namespace to show
+ *                  slot may hold the PID namespace to show; PLAN_OWNED: its root belongs to the owner
  *   bind           the mount in the slot on `text`, attributes value[0]; PLAN_FILE: the missing target is a file
  *   mkdir          `text` and its missing parents, with mode, uid and gid
  *   symlink        `text`, pointing to list[0]; its directory is on a file system that was mounted by this plan
@@ -67,7 +73,8 @@ enum {
  *   mask           hides `text`
  *   readonly       makes `text` read-only
  *   console        a pty becomes descriptors 0, 1 and 2; its master goes to the daemon; PLAN_FILE: and appears as /dev/console
- *   stdio          gives pipes among 0, 1 and 2 to uid, and replaces null devices by the container's own
+ *   stdio          gives pipes among 0, 1 and 2 to uid, and replaces null devices by the container's own; PLAN_LATER: the first
+ *                  alone; PLAN_RETRY: the second alone
  *   rlimit         resource mode, value[0] soft, value[1] hard
  *   umask          mode
  *   chdir          to `text`; PLAN_LATER: a refusal may be cured by the retry; PLAN_RETRY: only after such a refusal
@@ -78,9 +85,24 @@ enum {
  *   capabilities   value[0] permitted and effective, value[1] inheritable
  *   ambient        value[0]
  *   no-new-privs
+ *   propagation    value[0] (MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE) for the mount at `text`; PLAN_RECURSIVE: and all below it
+ *   hostname       `text`
+ *   domainname     `text`
+ *   sysctl         writes list[0] to the file `text` below /proc/sys
+ *   loopback       sets the network namespace's lo up
+ *   personality    value[0]
+ *   scheduler      list is a struct sched_attr (sched_setattr(2)) as 32-bit numbers
+ *   io-priority    value[0] as of ioprio_set(2)
+ *   sync           reports that it has come so far, value[0] says where to, and waits for one byte of answer; goes with its peer
+ *   wait           accepts one connection on the socket in the slot, which takes the place of PLAN_FD_REPORT
+ *   hook           runs the program `text` and waits for it: list holds argument vector, 0, environment; the slot is its standard
+ *                  input, from the beginning; value[0] milliseconds at most; value[1] is one more than the slot of its output, 0 for ours
+ *   lookup         fails as exec would when none of the paths in list is an executable file; `text` is what was asked for
+ *   keep           the slots in the list become descriptors 3, 4, 5, ... that survive exec; slots are not to be had after it
  *   seccomp        list is the filter, value[0] its flags
  *   exec           the header's vectors; list are the paths to try; `text` is what was asked for
  *   stay           reaps for ever, under the name `text`
+ *   owner          from here on, directories, files and links that no operation names an owner for belong to uid and gid
  */
 #define PLAN_KINDS(X)                                                                                                              \
 	X(OOM_SCORE, "oom-score", PLAN_HAS_FD | PLAN_HAS_TEXT)                                                                     \
@@ -89,8 +111,10 @@ enum {
 	X(SIGNALS, "signals", 0)                                                                                                   \
 	X(SESSION, "session", 0)                                                                                                   \
 	X(JOIN, "join", PLAN_HAS_FD)                                                                                               \
-	X(UNSHARE, "unshare", 0)                                                                                                   \
-	X(ROOT, "root", PLAN_HAS_FD)                                                                                               \
+	X(UNSHARE, "unshare", PLAN_MAY_FD)                                                                                         \
+	X(HOST_ROOT, "host-root", PLAN_HAS_FD)                                                                                     \
+	X(PIVOT, "pivot", 0)                                                                                                       \
+	X(ROOT, "root", PLAN_HAS_FD | PLAN_HAS_TEXT)                                                                               \
 	X(MOUNT, "mount", PLAN_MAY_FD | PLAN_HAS_TEXT | PLAN_LISTS_TEXTS)                                                          \
 	X(BIND, "bind", PLAN_HAS_FD | PLAN_HAS_TEXT)                                                                               \
 	X(MKDIR, "mkdir", PLAN_HAS_TEXT)                                                                                           \
@@ -111,9 +135,23 @@ enum {
 	X(CAPABILITIES, "capabilities", 0)                                                                                         \
 	X(AMBIENT, "ambient", 0)                                                                                                   \
 	X(NO_NEW_PRIVS, "no-new-privs", 0)                                                                                         \
+	X(PROPAGATION, "propagation", PLAN_HAS_TEXT)                                                                               \
+	X(HOSTNAME, "hostname", PLAN_HAS_TEXT)                                                                                     \
+	X(DOMAINNAME, "domainname", PLAN_HAS_TEXT)                                                                                 \
+	X(SYSCTL, "sysctl", PLAN_HAS_TEXT | PLAN_LISTS_TEXTS)                                                                      \
+	X(LOOPBACK, "loopback", 0)                                                                                                 \
+	X(PERSONALITY, "personality", 0)                                                                                           \
+	X(SCHEDULER, "scheduler", PLAN_LISTS_NUMBERS)                                                                              \
+	X(IO_PRIORITY, "io-priority", 0)                                                                                           \
+	X(SYNC, "sync", 0)                                                                                                         \
+	X(WAIT, "wait", PLAN_HAS_FD)                                                                                               \
+	X(HOOK, "hook", PLAN_HAS_FD | PLAN_HAS_TEXT | PLAN_LISTS_TEXTS)                                                            \
+	X(LOOKUP, "lookup", PLAN_HAS_TEXT | PLAN_LISTS_TEXTS)                                                                      \
+	X(KEEP, "keep", PLAN_LISTS_NUMBERS)                                                                                        \
 	X(SECCOMP, "seccomp", PLAN_LISTS_FILTER)                                                                                   \
 	X(EXEC, "exec", PLAN_HAS_TEXT | PLAN_LISTS_TEXTS)                                                                          \
-	X(STAY, "stay", PLAN_HAS_TEXT)
+	X(STAY, "stay", PLAN_HAS_TEXT)                                                                                             \
+	X(OWNER, "owner", 0)
 
 enum plan_kind {
 #define PLAN_KIND_ENUM(id, name, refers) PLAN_##id,
@@ -121,6 +159,9 @@ enum plan_kind {
 #undef PLAN_KIND_ENUM
 		PLAN_KIND_COUNT
 };
+
+/* What hooks may have at most: arguments and, apart, variables (arbitrary; their vectors lie on the interpreter's stack). */
+#define PLAN_HOOK_STRINGS 512U
 
 /* Flags of an operation. */
 enum {
@@ -131,6 +172,8 @@ enum {
 	PLAN_TTY = 16,
 	PLAN_LATER = 32,
 	PLAN_RETRY = 64,
+	PLAN_RECURSIVE = 128,
+	PLAN_OWNED = 256,
 };
 
 struct plan_op {
@@ -157,6 +200,7 @@ enum plan_report_kind {
 	PLAN_REPORT_FAILED = 1, /* operation `op` failed with `error`; the process ends */
 	PLAN_REPORT_FORKED,     /* the rest is done by `pid`; this process ends */
 	PLAN_REPORT_CONSOLE,    /* comes with the master of the console */
+	PLAN_REPORT_SYNC,       /* operation `op` waits for an answer of one byte */
 	PLAN_REPORT_DONE,       /* all but exec is done; n_ops struct plan_time follow. End-of-file after it means success */
 };
 
@@ -165,6 +209,8 @@ struct plan_report {
 	uint32_t op;
 	int32_t error; /* errno */
 	int32_t pid;
+	int32_t status; /* of a hook that did not end well, as of wait(2); 0: none */
+	uint32_t reserved;
 	uint64_t began_us; /* CLOCK_MONOTONIC at the interpreter's first instruction */
 };
 
@@ -253,6 +299,24 @@ static inline bool plan_list_ok(const struct plan_header *plan, const struct pla
 	return op->n_list > 0 && list[0] != 0;
 }
 
+/* What single kinds ask of their operands besides. */
+static inline bool plan_operands_ok(const struct plan_header *plan, const struct plan_op *op)
+{
+	const uint32_t *list = plan_list(plan, op);
+
+	if (op->kind == PLAN_HOOK)
+		return op->value[1] <= plan->n_fds && op->n_list <= 2 * PLAN_HOOK_STRINGS;
+	if (op->kind == PLAN_SCHEDULER)
+		return op->n_list >= 12; /* SCHED_ATTR_SIZE_VER0 */
+	if (op->kind != PLAN_KEEP)
+		return true;
+	for (uint32_t i = 0; i < op->n_list; i++) {
+		if (list[i] >= plan->n_fds)
+			return false;
+	}
+	return true;
+}
+
 static inline bool plan_op_ok(const struct plan_header *plan, const struct plan_op *op)
 {
 	unsigned refers;
@@ -267,7 +331,7 @@ static inline bool plan_op_ok(const struct plan_header *plan, const struct plan_
 	/* a mount's options are pairs behind the name of the file system */
 	if (op->kind == PLAN_MOUNT && op->n_list % 2 != 1)
 		return false;
-	return plan_list_ok(plan, op, refers);
+	return plan_list_ok(plan, op, refers) && plan_operands_ok(plan, op);
 }
 
 /* The areas follow each other as the header says. 64-bit sums of 32-bit numbers do not overflow. */

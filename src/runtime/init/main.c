@@ -29,7 +29,15 @@ static op_fn *const functions[PLAN_KIND_COUNT] = {
 	[PLAN_USER] = op_user,           [PLAN_CAPABILITIES] = op_capabilities,
 	[PLAN_AMBIENT] = op_ambient,     [PLAN_NO_NEW_PRIVS] = op_no_new_privs,
 	[PLAN_SECCOMP] = op_seccomp,     [PLAN_EXEC] = op_exec,
-	[PLAN_STAY] = op_stay,
+	[PLAN_STAY] = op_stay,           [PLAN_HOST_ROOT] = op_host_root,
+	[PLAN_PIVOT] = op_pivot,         [PLAN_PROPAGATION] = op_propagation,
+	[PLAN_HOSTNAME] = op_hostname,   [PLAN_DOMAINNAME] = op_domainname,
+	[PLAN_SYSCTL] = op_sysctl,       [PLAN_LOOPBACK] = op_loopback,
+	[PLAN_SYNC] = op_sync,           [PLAN_WAIT] = op_wait,
+	[PLAN_HOOK] = op_hook,           [PLAN_LOOKUP] = op_lookup,
+	[PLAN_KEEP] = op_keep,           [PLAN_PERSONALITY] = op_personality,
+	[PLAN_SCHEDULER] = op_scheduler, [PLAN_IO_PRIORITY] = op_io_priority,
+	[PLAN_OWNER] = op_owner,
 };
 
 _Noreturn void leave(int status)
@@ -127,7 +135,7 @@ _Noreturn void interpret(void);
 
 _Noreturn void interpret(void)
 {
-	struct run run = { .root = -1, .dev = -1, .mask = -1, .null = -1 };
+	struct run run = { .report = PLAN_FD_REPORT, .root = -1, .dev = -1, .below = -1, .empty = -1, .null = -1, .proc = -1 };
 
 	/* first of all: no other process looks into this one, and nothing here survives an exec by accident */
 	(void)SYS(prctl, PR_SET_DUMPABLE, 0);

@@ -10,6 +10,7 @@
 #include "runtime/init/sys.h"
 
 #define AT_RECURSIVE 0x8000
+#define MNT_DETACH 2
 
 bool is_on(int fd, long magic)
 {
@@ -36,25 +37,82 @@ static int attach(int mount, int target)
 	return (int)SYS(move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
+static int attach_to_root(int fd)
+{
+	return (int)SYS(move_mount, fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+static int make_root(int fd)
+{
+	int result = (int)SYS(fchdir, fd);
+
+	return result == 0 ? (int)SYS(chroot, ".") : result;
+}
+
 /*
- * The only mount in this namespace so far is the spawner's, an empty read-only tmpfs. The container's root covers it, and / moves
- * there. Nothing is unmounted (an unmount costs an RCU grace period, milliseconds under load): what lies below is empty, and neither
- * ".." from the root nor a namespace joined from outside ever shows it.
+ * The only mount in this namespace so far is the spawner's, a read-only tmpfs. The container's root covers it, and / moves there.
+ * Nothing is unmounted (an unmount costs an RCU grace period, milliseconds under load): what lies below holds nothing but the covers of
+ * masked paths, and neither ".." from the root nor a namespace joined from outside ever shows it.
  */
 int op_root(struct run *run, const struct plan_op *op)
 {
 	/* mounts on a root that shares with the host would appear there */
+	struct mount_attr attr = { .propagation = op->value[0] ? op->value[0] : MS_PRIVATE };
+	const char *where = op->flags & PLAN_LATER ? op_text(run, op) : "/";
+	int fd = op_slot(op);
+	int result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
+
+	run->below = (int)SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (result == 0 && run->below < 0)
+		result = run->below;
+	if (result == 0)
+		result = (int)SYS(move_mount, fd, "", AT_FDCWD, where, MOVE_MOUNT_F_EMPTY_PATH);
+	if (result == 0 && !(op->flags & PLAN_LATER))
+		result = make_root(fd);
+	run->root = fd;
+	return result;
+}
+
+/*
+ * Hooks that come from the host find the host's files, with the container's root at its place among them. The copy is private: what
+ * they mount is seen in the container alone.
+ */
+int op_host_root(struct run *run, const struct plan_op *op)
+{
 	struct mount_attr attr = { .propagation = MS_PRIVATE };
 	int fd = op_slot(op);
 	int result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
 
+	(void)run;
 	if (result == 0)
-		result = (int)SYS(move_mount, fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+		result = attach_to_root(fd);
+	return result == 0 ? make_root(fd) : result;
+}
+
+/* Here something has to be unmounted: the host's tree, which lies on the new root after the exchange. */
+int op_pivot(struct run *run, const struct plan_op *op)
+{
+	int result = (int)SYS(fchdir, run->root);
+
+	(void)op;
 	if (result == 0)
-		result = (int)SYS(fchdir, fd);
+		result = (int)SYS(pivot_root, ".", ".");
 	if (result == 0)
-		result = (int)SYS(chroot, ".");
-	run->root = fd;
+		result = (int)SYS(umount2, ".", MNT_DETACH);
+	return result == 0 ? (int)SYS(chdir, "/") : result;
+}
+
+int op_propagation(struct run *run, const struct plan_op *op)
+{
+	struct mount_attr attr = { .propagation = op->value[0] };
+	int fd = path_open(run, op_text(run, op), O_PATH, RESOLVE_NO_SYMLINKS);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | (op->flags & PLAN_RECURSIVE ? AT_RECURSIVE : 0), &attr,
+			  sizeof(attr));
+	(void)SYS(close, fd);
 	return result;
 }
 
@@ -97,9 +155,17 @@ static int check_target(const struct plan_op *op, int target)
 	return !(op->flags & PLAN_ON_PROC) && is_on(target, PROC_SUPER_MAGIC) ? -EPERM : 0;
 }
 
+/* A read-only one keeps its owner: nothing can be made in it anyhow. */
+static int give_to_owner(const struct run *run, int mount)
+{
+	int result = (int)SYS(fchownat, mount, "", run->uid, run->gid, AT_EMPTY_PATH);
+
+	return result == -EROFS ? 0 : result;
+}
+
 int op_mount(struct run *run, const struct plan_op *op)
 {
-	int target = path_make_dir(run, op, 0755);
+	int target = path_make_dir(run, op);
 	int fd, result;
 
 	if (target < 0)
@@ -107,7 +173,9 @@ int op_mount(struct run *run, const struct plan_op *op)
 	result = check_target(op, target);
 	fd = result < 0 ? result : new_mount(run, op);
 	if (fd >= 0) {
-		result = attach(fd, target);
+		result = op->flags & PLAN_OWNED ? give_to_owner(run, fd) : 0;
+		if (result == 0)
+			result = attach(fd, target);
 		(void)SYS(close, fd);
 	} else {
 		result = fd;
@@ -118,12 +186,13 @@ int op_mount(struct run *run, const struct plan_op *op)
 
 int op_bind(struct run *run, const struct plan_op *op)
 {
-	int target = op->flags & PLAN_FILE ? path_make_file(run, op) : path_make_dir(run, op, 0755);
+	int target = op->flags & PLAN_FILE ? path_make_file(run, op) : path_make_dir(run, op);
 	int result;
 
 	if (target < 0)
 		return target;
-	result = check_target(op, target);
+	/* the kernel's answer to the attempt says nothing (EINVAL) */
+	result = (op->flags & PLAN_FILE) && file_type(target) == S_IFDIR ? -EISDIR : check_target(op, target);
 	if (result == 0)
 		result = set_attributes(op_slot(op), op->value[0], false);
 	if (result == 0)
@@ -159,40 +228,28 @@ static int clone_and_attach(int from, int target, bool recursive, uint64_t attri
 	return result;
 }
 
-static int mask_file(struct run *run, int target)
+/*
+ * What covers a masked path stands on the spawner's own root, below the container's: no name in the container leads to it, so nothing
+ * in there can be exchanged for something else (CVE-2025-31133), whatever lies on /dev. The first cover is cloned from there and gets
+ * its attributes; the others are clones of the first. The file system is read-only, the device node's mode and owner with it.
+ */
+static int cover(const struct run *run, int *first, const char *name, uint64_t attributes, int target)
 {
-	int null = find_null(run);
+	int fd, result;
 
-	return null < 0 ? null : clone_and_attach(null, target, false, 0);
-}
-
-/* All masked directories show one empty tmpfs: a superblock each costs more than the rest of a start on a node with many CPUs. */
-static int mask_dir(struct run *run, int target)
-{
-	int fs, fd, result;
-
-	if (run->mask >= 0)
-		return clone_and_attach(run->mask, target, false, 0);
-	fs = (int)SYS(fsopen, "tmpfs", FSOPEN_CLOEXEC);
-	if (fs < 0)
-		return fs;
-	result = (int)SYS(fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "2", 0);
-	if (result == 0)
-		result = (int)SYS(fsconfig, fs, FSCONFIG_SET_FLAG, "ro", 0, 0);
-	if (result == 0)
-		result = (int)SYS(fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
-	fd = result < 0 ? result
-			: (int)SYS(fsmount, fs, FSMOUNT_CLOEXEC,
-				   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	(void)SYS(close, fs);
+	if (*first >= 0)
+		return clone_and_attach(*first, target, false, 0);
+	fd = (int)SYS(open_tree, run->below, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 	if (fd < 0)
 		return fd;
-	run->mask = fd;
-	return attach(fd, target);
+	*first = fd;
+	result = set_attributes(fd, attributes, false);
+	return result == 0 ? attach(fd, target) : result;
 }
 
 int op_mask(struct run *run, const struct plan_op *op)
 {
+	const uint64_t attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 	int target = path_open(run, op_text(run, op), O_PATH, 0);
 	int result;
 
@@ -200,7 +257,10 @@ int op_mask(struct run *run, const struct plan_op *op)
 		return 0;
 	if (target < 0)
 		return target;
-	result = file_type(target) == S_IFDIR ? mask_dir(run, target) : mask_file(run, target);
+	if (file_type(target) == S_IFDIR)
+		result = cover(run, &run->empty, PLAN_EMPTY_DIR, attributes | MOUNT_ATTR_NODEV, target);
+	else
+		result = cover(run, &run->null, PLAN_NULL_DEVICE, attributes, target);
 	(void)SYS(close, target);
 	return result;
 }

@@ -10,7 +10,7 @@
 
 int op_mkdir(struct run *run, const struct plan_op *op)
 {
-	int fd = path_make_dir(run, op, op->mode);
+	int fd = path_make_dir_for(run, op, op->mode, op->uid, op->gid);
 
 	if (fd < 0)
 		return fd;
@@ -70,6 +70,8 @@ int op_symlink(struct run *run, const struct plan_op *op)
 	if (dir < 0)
 		return dir;
 	result = (int)SYS(symlinkat, target, dir, name);
+	if (result == 0 && (run->uid != 0 || run->gid != 0))
+		result = (int)SYS(fchownat, dir, name, run->uid, run->gid, AT_SYMLINK_NOFOLLOW);
 	close_parent(run, dir);
 	return result;
 }
@@ -101,19 +103,4 @@ bool is_null(int fd)
 
 	return SYS(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && (st.stx_mode & S_IFMT) == S_IFCHR &&
 	       st.stx_rdev_major == 1 && st.stx_rdev_minor == 3;
-}
-
-int find_null(struct run *run)
-{
-	int fd;
-
-	if (run->null >= 0)
-		return run->null;
-	fd = path_open(run, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS);
-	if (fd >= 0 && !is_null(fd)) {
-		(void)SYS(close, fd);
-		return -ENODEV;
-	}
-	run->null = fd;
-	return fd;
 }

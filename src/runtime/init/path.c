@@ -202,7 +202,7 @@ static int make_dirs(const struct run *run, char *path, uint32_t mode, uint32_t 
 	return fd;
 }
 
-int path_make_dir(const struct run *run, const struct plan_op *op, uint32_t mode)
+int path_make_dir_for(const struct run *run, const struct plan_op *op, uint32_t mode, uint32_t uid, uint32_t gid)
 {
 	uint64_t resolve = op->flags & PLAN_NO_LINKS ? RESOLVE_NO_SYMLINKS : 0;
 	struct expansion x;
@@ -222,7 +222,12 @@ int path_make_dir(const struct run *run, const struct plan_op *op, uint32_t mode
 		if (result < 0)
 			return result;
 	}
-	return make_dirs(run, x.done, mode, op->uid, op->gid);
+	return make_dirs(run, x.done, mode, uid, gid);
+}
+
+int path_make_dir(const struct run *run, const struct plan_op *op)
+{
+	return path_make_dir_for(run, op, 0755, run->uid, run->gid);
 }
 
 /* Cuts the last component off; returns where it starts. */
@@ -235,6 +240,19 @@ static char *split_last(char *path)
 	if (n > 0)
 		path[n - 1] = '\0';
 	return path + n;
+}
+
+static int make_file(const struct run *run, int dirfd, const char *name)
+{
+	int fd = (int)SYS(openat, dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int result = 0;
+
+	if (fd < 0)
+		return fd;
+	if (run->uid != 0 || run->gid != 0)
+		result = (int)SYS(fchown, fd, run->uid, run->gid);
+	(void)SYS(close, fd);
+	return result < 0 ? result : open_below(dirfd, name, O_PATH, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
 }
 
 int path_make_file(const struct run *run, const struct plan_op *op)
@@ -252,14 +270,10 @@ int path_make_file(const struct run *run, const struct plan_op *op)
 	name = split_last(x.done);
 	if (*name == '\0')
 		return -EISDIR;
-	dir = make_dirs(run, x.done, 0755, op->uid, op->gid);
+	dir = make_dirs(run, x.done, 0755, run->uid, run->gid);
 	if (dir < 0)
 		return dir;
-	fd = (int)SYS(openat, dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (fd >= 0) {
-		(void)SYS(close, fd);
-		fd = open_below(dir, name, O_PATH, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
-	}
+	fd = make_file(run, dir, name);
 	(void)SYS(close, dir);
 	return fd;
 }
@@ -277,5 +291,5 @@ int path_make_parent(const struct run *run, const char *path, const char **ret_n
 	if (*name == '\0')
 		return -EINVAL;
 	*ret_name = path + (name - dir);
-	return make_dirs(run, dir, 0755, 0, 0);
+	return make_dirs(run, dir, 0755, run->uid, run->gid);
 }

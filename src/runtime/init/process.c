@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/signal.h>
+#include <linux/stat.h>
 
 #include "runtime/init/run.h"
 #include "runtime/init/sys.h"
@@ -93,6 +94,57 @@ int op_close_on_exec(struct run *run, const struct plan_op *op)
 {
 	(void)run, (void)op;
 	return (int)SYS(close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+static int try_lookup(const char *path)
+{
+	uint32_t type = 0;
+	/* AT_EACCESS: with the rights that exec will have */
+	int result = (int)SYS(faccessat2, AT_FDCWD, path, 1 /* X_OK */, AT_EACCESS);
+	struct statx st = { .stx_mode = 0 };
+
+	if (result == 0)
+		result = (int)SYS(statx, AT_FDCWD, path, 0, STATX_TYPE, &st);
+	type = st.stx_mode & S_IFMT;
+	return result == 0 && type != S_IFREG ? -EACCES : result;
+}
+
+/* Whoever creates a container hears at once that its command is not there, not only when it is started. */
+int op_lookup(struct run *run, const struct plan_op *op)
+{
+	const uint32_t *candidates = plan_list(run->plan, op);
+	int refused = -ENOENT;
+
+	for (uint32_t i = 0; i < op->n_list; i++) {
+		int result = candidates[i] ? try_lookup(plan_text(run->plan, candidates[i])) : -ENOENT;
+
+		/* a filter or an old kernel has no opinion; exec will have one */
+		if (result == 0 || result == -ENOSYS || result == -EPERM)
+			return 0;
+		if (result == -EACCES)
+			refused = -EACCES;
+		else if (result != -ENOENT && result != -ENOTDIR)
+			return result;
+	}
+	return refused;
+}
+
+/* Everything that stays moves above the slots and the numbers in question first: a slot may have the number of another's place. */
+int op_keep(struct run *run, const struct plan_op *op)
+{
+	const uint32_t *slots = plan_list(run->plan, op);
+	int n = (int)op->n_list;
+	int bound = PLAN_FD_SLOTS + (int)run->plan->n_fds + n;
+	int result = (int)SYS(dup3, run->report, bound, O_CLOEXEC);
+
+	if (result < 0)
+		return result;
+	run->report = bound;
+	for (int i = 0; i < n && result >= 0; i++)
+		result = (int)SYS(dup3, PLAN_FD_SLOTS + (int)slots[i], bound + 1 + i, O_CLOEXEC);
+	for (int i = 0; i < n && result >= 0; i++)
+		result = (int)SYS(dup3, bound + 1 + i, 3 + i, 0);
+	return result < 0 ? result : 0;
 }
 
 /* As execvp(3): the first candidate that is there; one that was refused counts only when no other is found. */

@@ -42,25 +42,34 @@ uint64_t now_us(void)
 	return (uint64_t)t.seconds * 1000000 + (uint64_t)t.nanoseconds / 1000;
 }
 
-static int send(const void *data, size_t size)
+static int send(const struct run *run, const void *data, size_t size)
 {
-	long n = SYS(write, PLAN_FD_REPORT, data, size);
+	long n = SYS(write, run->report, data, size);
 
 	return n < 0 ? (int)n : 0;
 }
 
 void report_failed(const struct run *run, uint32_t op, int error)
 {
-	struct plan_report report = { .kind = PLAN_REPORT_FAILED, .op = op, .error = error, .began_us = run->began_us };
+	struct plan_report report = {
+		.kind = PLAN_REPORT_FAILED, .op = op, .error = error, .status = run->hook_status, .began_us = run->began_us
+	};
 
-	(void)send(&report, sizeof(report));
+	(void)send(run, &report, sizeof(report));
 }
 
 int report_forked(const struct run *run, int pid)
 {
 	struct plan_report report = { .kind = PLAN_REPORT_FORKED, .op = run->plan->current, .pid = pid, .began_us = run->began_us };
 
-	return send(&report, sizeof(report));
+	return send(run, &report, sizeof(report));
+}
+
+int report_sync(const struct run *run)
+{
+	struct plan_report report = { .kind = PLAN_REPORT_SYNC, .op = run->plan->current, .began_us = run->began_us };
+
+	return send(run, &report, sizeof(report));
 }
 
 int report_console(const struct run *run, int master)
@@ -73,7 +82,7 @@ int report_console(const struct run *run, int master)
 		int padding;
 	} control = { { sizeof(struct control_header) + sizeof(int), SOL_SOCKET, SCM_RIGHTS }, master, 0 };
 	struct message_header message = { .vectors = &vector, .n_vectors = 1, .control = &control, .n_control = sizeof(control) };
-	long n = SYS(sendmsg, PLAN_FD_REPORT, &message, 0);
+	long n = SYS(sendmsg, run->report, &message, 0);
 
 	return n < 0 ? (int)n : 0;
 }
@@ -88,5 +97,5 @@ int report_done(const struct run *run)
 	report->kind = PLAN_REPORT_DONE;
 	report->op = run->plan->current;
 	report->began_us = run->began_us;
-	return send(report, sizeof(*report) + run->plan->n_ops * sizeof(struct plan_time));
+	return send(run, report, sizeof(*report) + run->plan->n_ops * sizeof(struct plan_time));
 }

@@ -77,12 +77,21 @@ def pod_config(name, log_directory="", host_network=False, **fields):
                                 linux=linux, **fields)
 
 
-def container_config(image, command, name="main", attempt=0, security=None, **fields):
+# What a kubelet sends for procMount Default; for Unmasked it sends nothing.
+MASKED = ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+          "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"]
+READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+
+def container_config(image, command, name="main", attempt=0, security=None, unmasked=False, **fields):
     options = cri.NamespaceOption(network=cri.POD, pid=fields.pop("pid", cri.CONTAINER), ipc=cri.POD)
     context = cri.LinuxContainerSecurityContext(
         namespace_options=options, seccomp=cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault))
     if security is not None:
         context.MergeFrom(security)
+    if not unmasked and not context.masked_paths and not context.readonly_paths:
+        context.masked_paths.extend(MASKED)
+        context.readonly_paths.extend(READONLY)
     linux = cri.LinuxContainerConfig(resources=fields.pop("resources", cri.LinuxContainerResources()), security_context=context)
     return cri.ContainerConfig(metadata=cri.ContainerMetadata(name=name, attempt=attempt), image=cri.ImageSpec(image=image),
                                command=command, linux=linux, log_path=fields.pop("log_path", f"{name}.log"), **fields)

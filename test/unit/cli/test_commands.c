@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/config.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/command.h"
@@ -188,6 +189,14 @@ static int memory_file(void)
 	return memfd_create("output", MFD_CLOEXEC);
 }
 
+/* In place of the daemon. */
+static int say_configuration(struct config *config, struct error *err)
+{
+	(void)err;
+	(void)printf("%s %s %s\n", config->socket, config->log_level, config->mtu);
+	return 0;
+}
+
 /* Runs `monopod --socket PEER WORDS...` in a child; words end with NULL. Returns its exit code. */
 static int run(struct fixture *f, const char *const *words)
 {
@@ -204,7 +213,7 @@ static int run(struct fixture *f, const char *const *words)
 	if (pid == 0) {
 		(void)dup2(out, STDOUT_FILENO);
 		(void)dup2(err, STDERR_FILENO);
-		_exit(cli_main(argc, argv));
+		_exit(cli_main(argc, argv, say_configuration));
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	read_back(out, f->out, sizeof(f->out));
@@ -228,7 +237,33 @@ static void test_help_and_usage(void **state)
 	assert_int_equal(RUN(f, "ps", "extra"), 2);
 	assert_int_equal(RUN(f, "exec", "main"), 2);
 	assert_int_equal(RUN(f, "-o", "xml", "ps"), 2);
-	assert_int_equal(RUN(f, "serve"), 2);
+}
+
+/* The daemon is somebody else's: here it says what it would be run with. */
+static void test_serve_reads_its_command_line(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "/tmp/cli-test-conf-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "[server]\nlog_level = error\n[net]\nmtu = 1400\n") > 0);
+	(void)close(fd);
+	assert_int_equal(RUN(f, "--socket", "/run/x.sock", "serve"), 0);
+	assert_string_equal(f->out, "/run/x.sock info auto\n");
+	assert_int_equal(RUN(f, "serve", "--log-level", "debug", "--socket=/run/y.sock"), 0);
+	assert_string_equal(f->out, "/run/y.sock debug auto\n");
+	assert_int_equal(RUN(f, "serve", "--set", "server.log_level=warn", "--set=net.mtu=9000", "--socket", "/run/z.sock",
+			     "--config", path),
+			 0);
+	assert_string_equal(f->out, "/run/z.sock warn 9000\n");
+	assert_int_equal(RUN(f, "--socket", "/run/x.sock", "--config", path, "serve"), 0);
+	assert_string_equal(f->out, "/run/x.sock error 1400\n");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(RUN(f, "serve", "--config", path), 1);
+	assert_int_equal(RUN(f, "serve", "--set", "net.mtu"), 2);
+	assert_int_equal(RUN(f, "serve", "--log-level", "loud"), 2);
+	assert_int_equal(RUN(f, "serve", "extra"), 2);
 }
 
 static void test_every_command_explains_itself(void **state)
@@ -359,6 +394,7 @@ int main(void)
 #define WITH_PEER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		WITH_PEER(test_help_and_usage),
+		WITH_PEER(test_serve_reads_its_command_line),
 		WITH_PEER(test_every_command_explains_itself),
 		WITH_PEER(test_lists),
 		WITH_PEER(test_exec_gives_the_code_back),

@@ -7,9 +7,9 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cri/decode.h"
 #include "cri/field.h"
-#include "cri/utf8.h"
 #include "cri/wire_check.h"
 #include "proto/cri.pb-c.h"
 

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "loop/loop.h"
 #include "loop/reaper.h"
@@ -325,6 +326,56 @@ static void test_signal_of_a_stranger(void **state)
 	check_stranger(0, SIGUSR1, 128 + SIGUSR1);
 }
 
+/* Its parent lives on and never reaps it: the end is told all the same, without a status. */
+static void test_a_stranger_that_nobody_reaps(void **state)
+{
+	struct seen seen[2] = { 0 };
+	struct stranger s[2];
+	int64_t began_us;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		make_stranger(&s[i], 5, 0);
+		watch_child(&seen[i], s[i].pid);
+		open_gate(s[i].die);
+	}
+	began_us = clock_monotonic_us();
+	for (size_t i = 0; i < 2; i++) {
+		assert_seen(&seen[i]);
+		assert_false(seen[i].status.known);
+		close_gates(&s[i]);
+		assert_int_equal(kill(s[i].parent, SIGKILL), 0);
+		assert_int_equal(waitpid(s[i].parent, NULL, 0), s[i].parent);
+	}
+	if (kernel_tells())
+		assert_true(clock_monotonic_us() - began_us >= INT64_C(1000) * REAPER_PATIENCE_MS);
+}
+
+/* Forgotten while its parent was waited for: no call, and nothing is left of it. */
+static void test_forget_an_unreaped_stranger(void **state)
+{
+	struct seen seen = { 0 };
+	struct stranger s;
+
+	(void)state;
+	if (!kernel_tells()) {
+		print_message("SKIP: only Linux 6.15 and later wait for the parent\n");
+		return;
+	}
+	make_stranger(&s, 5, 0);
+	watch_child(&seen, s.pid);
+	open_gate(s.die);
+	assert_int_equal(poll(&(struct pollfd){ .fd = seen.watch.pidfd, .events = POLLIN }, 1, 5000), 1);
+	for (int i = 0; i < 10; i++)
+		turn(&loop);
+	reaper_forget(loop.reaper, &seen.watch);
+	assert_false(seen.done);
+	open_gate(s.reap);
+	close_gates(&s);
+	(void)close(seen.watch.pidfd);
+	assert_int_equal(waitpid(s.parent, NULL, 0), s.parent);
+}
+
 /* A process that was orphaned to us, the subreaper, is a child like any other. */
 static void test_orphan_under_a_subreaper(void **state)
 {
@@ -401,6 +452,8 @@ int main(void)
 		WITH_LOOP(test_forget_inside_a_callback),
 		WITH_LOOP(test_exit_of_a_stranger),
 		WITH_LOOP(test_signal_of_a_stranger),
+		WITH_LOOP(test_a_stranger_that_nobody_reaps),
+		WITH_LOOP(test_forget_an_unreaped_stranger),
 		WITH_LOOP(test_orphan_under_a_subreaper),
 		WITH_LOOP(test_stolen_child),
 		WITH_LOOP(test_bad_pidfd),

@@ -96,9 +96,9 @@ __attribute__((unused)) static const struct mount_spec box_mounts[] = {
 };
 
 __attribute__((unused)) static const struct device_spec box_devices[] = {
-	{ "/dev/null", S_IFCHR, 0666, 1, 3, 0, 0 },   { "/dev/zero", S_IFCHR, 0666, 1, 5, 0, 0 },
-	{ "/dev/full", S_IFCHR, 0666, 1, 7, 0, 0 },   { "/dev/tty", S_IFCHR, 0666, 5, 0, 0, 0 },
-	{ "/dev/random", S_IFCHR, 0666, 1, 8, 0, 0 }, { "/dev/urandom", S_IFCHR, 0666, 1, 9, 0, 0 },
+	{ "/dev/null", S_IFCHR, 0666, 1, 3, 0, 0, false },   { "/dev/zero", S_IFCHR, 0666, 1, 5, 0, 0, false },
+	{ "/dev/full", S_IFCHR, 0666, 1, 7, 0, 0, false },   { "/dev/tty", S_IFCHR, 0666, 5, 0, 0, 0, false },
+	{ "/dev/random", S_IFCHR, 0666, 1, 8, 0, 0, false }, { "/dev/urandom", S_IFCHR, 0666, 1, 9, 0, 0, false },
 };
 
 __attribute__((unused)) static const char *const box_env[] = { "PATH=/usr/bin:/bin", "TERM=xterm", NULL };

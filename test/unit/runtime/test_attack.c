@@ -58,12 +58,13 @@ static void cve_2023_27561_proc_sys_and_dev_are_links(void **state)
 		for (size_t j = 0; spellings[j]; j++) {
 			struct container_spec spec;
 			struct box_run run;
-			char sentence[64];
+			char sentence[96];
 
 			plant_link(state, names[i], spellings[j]);
 			spec = box_spec(in_place(state, "root"));
-			(void)snprintf(sentence, sizeof(sentence), " on /%s: Too many levels of symbolic links", names[i]);
-			expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, sentence);
+			(void)snprintf(sentence, sizeof(sentence), " on /%s: Too many levels of symbolic links (the image has",
+				       names[i]);
+			expect_error(box_start(&spec, "true", &run, &err), ERR_STATE, sentence);
 		}
 		{
 			char path[64];
@@ -86,11 +87,11 @@ static void proc_may_not_be_a_link_to_another_directory(void **state)
 	assert_return_code(rmdir(in_place(state, "root/proc")), errno);
 	assert_return_code(symlink("tmp", in_place(state, "root/proc")), errno);
 	spec = box_spec(in_place(state, "root"));
-	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, "mount proc on /proc");
+	expect_error(box_start(&spec, "true", &run, &err), ERR_STATE, "mount proc on /proc");
 	assert_return_code(unlink(in_place(state, "root/proc")), errno);
 	put_file(in_place(state, "root/proc"), "");
 	spec = box_spec(in_place(state, "root"));
-	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, "mount proc on /proc: Not a directory");
+	expect_error(box_start(&spec, "true", &run, &err), ERR_STATE, "mount proc on /proc: Not a directory");
 }
 
 /* CVE-2026-41579, CVE-2026-88264: /dev of the image has links where devices are to be made. */
@@ -155,14 +156,14 @@ static void links_without_end_are_an_error(void **state)
 	spec = box_spec(in_place(state, "root"));
 	spec.mounts = &mount;
 	spec.n_mounts = 1;
-	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, "mount tmpfs on /a/b: Too many levels of symbolic links");
+	expect_error(box_start(&spec, "true", &run, &err), ERR_STATE, "mount tmpfs on /a/b: Too many levels of symbolic links");
 	/* one that grows with every step */
 	assert_return_code(symlink("x/../g/y", in_place(state, "root/g")), errno);
 	mount.target = "/g/z";
 	spec = box_spec(in_place(state, "root"));
 	spec.mounts = &mount;
 	spec.n_mounts = 1;
-	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, "mount tmpfs on /g/z");
+	expect_error(box_start(&spec, "true", &run, &err), ERR_STATE, "mount tmpfs on /g/z");
 }
 
 /* CVE-2019-19921: nothing is mounted inside a procfs, by name or through a link. */
@@ -286,7 +287,7 @@ static void cve_2024_21626_workdir_through_a_link(void **state)
 	assert_return_code(symlink("/proc/self/fd/9", in_place(state, "root/work")), errno);
 	spec = box_spec(in_place(state, "root"));
 	spec.cwd = "/work";
-	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, "/work: Too many levels of symbolic links");
+	expect_error(box_start(&spec, "true", &run, &err), ERR_STATE, "/work: Too many levels of symbolic links");
 }
 
 static void workdir_through_a_link_stays_inside(void **state)
@@ -304,24 +305,55 @@ static void workdir_through_a_link_stays_inside(void **state)
 
 /* --- masks ------------------------------------------------------------------------------------------------------------- */
 
-/* CVE-2025-31133: /dev/null of the container is not what it should be. */
+/*
+ * CVE-2025-31133, CVE-2025-52565: whatever is called /dev/null in the container, what covers a masked file is a null device, and nobody
+ * in the container changes its mode.
+ */
 static void cve_2025_31133_a_false_null_device(void **state)
 {
-	static const struct device_spec zero_as_null = { "/dev/null", S_IFCHR, 0666, 1, 5, 0, 0 };
-	static const char *const masked[] = { "/proc/version", NULL };
-	struct container_spec spec = box_spec(box_root(state));
-	struct box_run run;
+	static const struct device_spec zero_as_null = { "/dev/null", S_IFCHR, 0666, 1, 5, 0, 0, false };
+	static const char *const masked[] = { "/proc/version", "/data/secret", "/etc", NULL };
+	static const char script[] =
+		"cat /proc/version /data/secret; ls -A /etc; stat -c '%F %t:%T %a' /proc/version /data/secret; "
+		"chmod 000 /proc/version 2>/tmp/x || echo kept; chown 5 /data/secret 2>/tmp/x || echo kept; "
+		"echo back > /data/secret && echo written; touch /etc/new 2>/tmp/x || echo refused";
+	static const char wanted[] =
+		"character special file 1:3 666\ncharacter special file 1:3 666\nkept\nkept\nwritten\nrefused\n";
 
-	spec.devices = &zero_as_null;
-	spec.n_devices = 1;
-	spec.masked_paths = masked;
-	expect_error(box_start(&spec, "true", &run, &err), ERR_NOT_FOUND, "mask /proc/version: No such device");
-	/* a file of the image when there is no /dev of ours */
-	put_file(in_place(state, "root/dev/null"), "");
-	spec = box_spec(in_place(state, "root"));
-	spec.n_mounts = 1;
-	spec.masked_paths = masked;
-	expect_error(box_start(&spec, "true", &run, &err), ERR_NOT_FOUND, "mask /proc/version: No such device");
+	for (int i = 0; i < 4; i++) {
+		struct mount_spec mounts[ARRAY_SIZE(box_mounts) + 1];
+		struct container_spec spec;
+		const char *text;
+
+		if (i == 0) {
+			(void)box_root(state);
+			put_file(in_place(state, "root/data/secret"), "secret");
+			put_file(in_place(state, "root/etc/passwd"), "secret");
+			put_dir(in_place(state, "volume"));
+			put_file(in_place(state, "volume/null"), "secret");
+		}
+		memcpy(mounts, box_mounts, sizeof(box_mounts));
+		spec = box_spec(in_place(state, "root"));
+		spec.mounts = mounts;
+		spec.masked_paths = masked;
+		if (i == 1) {
+			spec.devices = &zero_as_null;
+			spec.n_devices = 1;
+		} else if (i == 2) { /* a volume on /dev, with a file for the device */
+			mounts[1] = (struct mount_spec){ MOUNT_BIND, "/dev", false, box_tree(in_place(state, "volume")), 0, NULL };
+			spec.n_mounts = 2;
+		} else if (i == 3) { /* a file of the request on the device */
+			mounts[5] = (struct mount_spec){ MOUNT_BIND, "/dev/null", true, box_tree(in_place(state, "volume/null")),
+							 0,          NULL };
+			spec.n_mounts = 6;
+		}
+		text = box_run(&spec, script);
+		if (strcmp(text, wanted) != 0)
+			fail_msg("case %d: %s", i, text);
+		if (i >= 2)
+			(void)close(mounts[i == 2 ? 1 : 5].fd);
+	}
+	assert_string_equal(get_file(in_place(state, "root/data/secret")), "secret");
 }
 
 /* A masked path may be a link of the image: what it points to in the root is hidden, nothing outside. */
@@ -449,7 +481,7 @@ static void cve_2019_5736_the_interpreter_is_sealed(void **state)
 
 	(void)state;
 	/* the one plan whose process goes on as the interpreter */
-	expect_ok(plan_compile_pod_init("sealed", NS_HOST, NS_HOST, NS_HOST, NULL, &plan, &err));
+	expect_ok(plan_compile_pod_init(&(struct pod_init_spec){ "sealed", NULL, NS_HOST, NS_HOST, NS_HOST, NULL }, &plan, &err));
 	expect_ok(box_start_plan(plan, &run, &err));
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", run.spawned.pid);
 	assert_int_equal(open(path, O_WRONLY | O_CLOEXEC), -1);

@@ -69,6 +69,7 @@ static void lists_are_applied(void **state)
 	assert_int_equal(adjust(base, NONE, LIST("CAP_ALL")), 0);
 	assert_int_equal(adjust(base, LIST("KILL"), LIST("all")), BIT(CAP_KILL) & all);
 	assert_int_equal(adjust(base, LIST("ALL"), LIST("SYS_ADMIN")), all & ~BIT(CAP_SYS_ADMIN));
+	assert_int_equal(adjust(base, LIST("ALL", "KILL"), LIST("ALL")), BIT(CAP_KILL) & all);
 	assert_int_equal(adjust(base, LIST("KILL"), LIST("KILL")), base & ~BIT(CAP_KILL));
 }
 

@@ -449,7 +449,7 @@ static void a_failing_operation_names_its_object(void **state)
 
 	spec.mounts = &bad;
 	spec.n_mounts = 1;
-	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, "mount tmpfs on /data: Invalid argument");
+	expect_error(box_start(&spec, "true", &run, &err), ERR_INVALID, "mount tmpfs on /data: Invalid argument");
 	spec = box_spec(in_place(state, "root"));
 	spec.rlimits = &(struct rlimit_spec){ RLIMIT_NOFILE, 200, 100 };
 	spec.n_rlimits = 1;
@@ -457,7 +457,7 @@ static void a_failing_operation_names_its_object(void **state)
 	spec = box_spec(in_place(state, "root"));
 	put_file(in_place(state, "root/file"), "");
 	spec.cwd = "/file/below";
-	expect_error(box_start(&spec, "true", &run, &err), ERR_INTERNAL, "make directory /file/below: Not a directory");
+	expect_error(box_start(&spec, "true", &run, &err), ERR_STATE, "make directory /file/below: Not a directory");
 	assert_false(box_has_children());
 }
 

@@ -221,7 +221,7 @@ static struct box_run start_pod_init(const char *name)
 	_cleanup_plan_ struct plan *plan = NULL;
 	struct box_run run;
 
-	expect_ok(plan_compile_pod_init(name, NS_HOST, NS_HOST, NS_HOST, NULL, &plan, &err));
+	expect_ok(plan_compile_pod_init(&(struct pod_init_spec){ name, NULL, NS_HOST, NS_HOST, NS_HOST, NULL }, &plan, &err));
 	expect_ok(box_start_plan(plan, &run, &err));
 	close_fd(&run.out);
 	return run;

@@ -66,7 +66,7 @@ static void containers_share_a_pid_namespace(void **state)
 	char path[64];
 	int pid_ns;
 
-	expect_ok(plan_compile_pod_init("pod1", NS_HOST, NS_HOST, NS_HOST, NULL, &plan, &err));
+	expect_ok(plan_compile_pod_init(&(struct pod_init_spec){ "pod1", NULL, NS_HOST, NS_HOST, NS_HOST, NULL }, &plan, &err));
 	expect_ok(box_start_plan(plan, &init, &err));
 	close_fd(&init.out);
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", init.spawned.pid);

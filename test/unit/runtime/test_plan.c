@@ -136,7 +136,7 @@ static void golden_pod_init(void **state)
 	_cleanup_plan_ struct plan *plan = NULL;
 
 	(void)state;
-	expect_ok(plan_compile_pod_init("web-1", 20, 21, NS_HOST, NULL, &plan, &err));
+	expect_ok(plan_compile_pod_init(&(struct pod_init_spec){ "web-1", NULL, 20, 21, NS_HOST, NULL }, &plan, &err));
 	expect_golden(plan, "pod_init");
 }
 
@@ -255,7 +255,7 @@ static void contradictions_are_refused(void **state)
 	static const char *const none[] = { NULL };
 	static const char *const empty[] = { "", NULL };
 	struct mount_spec mount = { MOUNT_BIND, "/data", false, -1, 0, NULL };
-	struct device_spec device = { "/etc/null", S_IFCHR, 0666, 1, 3, 0, 0 };
+	struct device_spec device = { "/etc/null", S_IFCHR, 0666, 1, 3, 0, 0, false };
 	struct container_spec spec = common_container();
 	struct plan *plan;
 
@@ -291,7 +291,7 @@ static void contradictions_are_refused(void **state)
 	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "device '/etc/null'");
 	device.path = "/dev/../etc/null";
 	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "contains '..'");
-	device = (struct device_spec){ "/dev/sock", S_IFIFO, 0666, 1, 3, 0, 0 };
+	device = (struct device_spec){ "/dev/sock", S_IFIFO, 0666, 1, 3, 0, 0, false };
 	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "device '/dev/sock'");
 }
 

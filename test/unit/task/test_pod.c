@@ -362,14 +362,53 @@ static void test_a_pod_whose_caller_leaves_is_undone(void **state)
 		call_wait(f, &test);
 		undone += test.failed;
 		call_end(&test);
-		for (int i = 0; i < 200 && f->node->operations; i++)
-			turn(&f->loop);
-		run_pod(f, &pod, pod_id); /* the name is free, or the pod is that one */
+		run_pod(f, &pod, pod_id); /* at once: a name that is being undone is waited for */
 		stop_pod(f, pod_id);
 		remove_pod(f, pod_id);
 		assert_inventory(f, &before);
 	}
 	assert_true(undone > 0);
+}
+
+/* The next one queues on the object, wherever its removal is, and then begins anew. */
+static void test_a_name_that_is_being_removed_is_waited_for(void **state)
+{
+	Cri__RemoveContainerRequest remove_main = CRI__REMOVE_CONTAINER_REQUEST__INIT;
+	Cri__RemovePodSandboxRequest remove_all = CRI__REMOVE_POD_SANDBOX_REQUEST__INIT;
+	char main_name[] = "main", id[ID_SIZE], again[ID_SIZE];
+	struct container_request container;
+	struct test_call removal;
+	struct one_pod p;
+
+	need_node();
+	begin_pod(&p, *state, CRI__NAMESPACE_MODE__CONTAINER);
+	container_request_init(&container, p.pod_id, main_name, "sleep 1000", CRI__NAMESPACE_MODE__CONTAINER);
+	create_container(p.f, &container, id);
+	for (int turns = 0; turns < 12; turns++) {
+		if (turns % 2)
+			start_container(p.f, id);
+		remove_main.container_id = id;
+		call_begin(p.f, &removal, op_remove_container, &remove_main.base);
+		for (int i = 0; i < turns && !removal.done; i++)
+			(void)uv_run(&p.f->loop.uv, UV_RUN_NOWAIT);
+		create_container(p.f, &container, again);
+		assert_true(removal.done && !removal.failed);
+		call_end(&removal);
+		assert_string_not_equal(again, id);
+		(void)snprintf(id, sizeof(id), "%s", again);
+	}
+	for (int turns = 0; turns < 12; turns++) {
+		(void)snprintf(id, sizeof(id), "%s", p.pod_id);
+		remove_all.pod_sandbox_id = id;
+		call_begin(p.f, &removal, op_remove_pod_sandbox, &remove_all.base);
+		for (int i = 0; i < turns && !removal.done; i++)
+			(void)uv_run(&p.f->loop.uv, UV_RUN_NOWAIT);
+		run_pod(p.f, &p.pod, p.pod_id);
+		assert_true(removal.done && !removal.failed);
+		call_end(&removal);
+		assert_string_not_equal(p.pod_id, id);
+	}
+	end_pod(&p);
 }
 
 /* The same for a container: it was not begun, or ended with a start error, or runs; never something in between. */
@@ -548,6 +587,7 @@ static const struct CMUnitTest tests[] = {
 	POD_TEST(test_unknown_objects),
 	POD_TEST(test_repeated_requests_join),
 	POD_TEST(test_a_pod_whose_caller_leaves_is_undone),
+	POD_TEST(test_a_name_that_is_being_removed_is_waited_for),
 	POD_TEST(test_a_start_whose_caller_leaves),
 	POD_TEST(test_one_of_two_callers_leaves),
 	POD_TEST(test_a_new_daemon_adopts_what_runs),

@@ -145,7 +145,8 @@ static void test_environment(void **state)
 static void test_what_was_set_stays(void **state)
 {
 	_cleanup_arena_ struct arena arena = ARENA_INIT;
-	char path[] = "PATH=/bin", home[] = "HOME=/x", term[] = "TERM=vt100", *image_env[] = { path, home, term, NULL }, text[512];
+	char path[] = "PATH=/bin", home[] = "HOME=/x", term[] = "TERM=vt100", bare[] = "BARE", nameless[] = "=x", none[] = "";
+	char *image_env[] = { bare, path, nameless, home, none, term, NULL }, text[512];
 	char key[] = "HOSTNAME";
 	Cri__KeyValue one, *list[] = { &one };
 	struct error err = ERROR_INIT;
@@ -483,8 +484,13 @@ static void test_masks(void **state)
 
 	(void)state;
 	init_context(&c);
+	c.linux.security_context = NULL; /* nobody has thought about it */
 	assert_true(has(container_masked_paths(&c.config, &arena), "/proc/kcore"));
 	assert_true(has(container_readonly_paths(&c.config, &arena), "/proc/sys"));
+	c.linux.security_context = &c.security; /* procMount Unmasked */
+	assert_true(has(container_masked_paths(&c.config, &arena), "/sys/devices/virtual/powercap"));
+	assert_null(container_masked_paths(&c.config, &arena)[1]);
+	assert_null(container_readonly_paths(&c.config, &arena)[0]);
 	c.security.masked_paths = c.security.readonly_paths = paths;
 	c.security.n_masked_paths = c.security.n_readonly_paths = 1;
 	assert_true(has(container_masked_paths(&c.config, &arena), "/proc/own"));

@@ -1,6 +1,6 @@
 /* Text of the wire: protobuf's strings are UTF-8 (protobuf language guide, "Scalar value types"). */
-#ifndef MONOPOD_CRI_UTF8_H
-#define MONOPOD_CRI_UTF8_H
+#ifndef MONOPOD_BASE_UTF8_H
+#define MONOPOD_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

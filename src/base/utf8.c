@@ -1,4 +1,4 @@
-#include "cri/utf8.h"
+#include "base/utf8.h"
 
 #include "base/mem.h"
 
