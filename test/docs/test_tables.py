@@ -1,0 +1,162 @@
+"""The tables of docs/ say what is true: every field of the contract has its row, every test that a row names exists and is run."""
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACT = (ROOT / "proto" / "cri.proto").read_text()
+SUPPORT = (ROOT / "docs" / "cri-support.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+
+# What RunPodSandbox and CreateContainer take. Boxes of a number and what is for another operating system are no rows of their own.
+ROOTS = ["RunPodSandboxRequest", "ContainerConfig"]
+NO_ROWS = re.compile(r"Windows\w+|Int64Value")
+
+
+def messages(text):
+    """{message: [(field, type)]} of a .proto file; a nested type goes by its own name."""
+    found, stack = {}, []
+    for line in re.sub(r"//.*", "", text).splitlines():
+        if opening := re.match(r"\s*(message|enum|service) (\w+)\s*\{(\s*\})?", line):
+            if opening[1] == "message":
+                found[opening[2]] = []
+            if not opening[3]:
+                stack.append(opening[2] if opening[1] == "message" else None)
+        elif line.strip() == "}":
+            stack.pop()
+        elif stack and stack[-1] and (field := re.match(r"\s*(?:repeated )?(map<[^>]+>|\w+) (\w+) = \d+", line)):
+            found[stack[-1]].append((field[2], field[1]))
+    return found
+
+
+def fields_of_contract(text=CONTRACT):
+    """Every "Message.field" that a pod or a container can be asked for with."""
+    known, wanted, rest = messages(text), set(), list(ROOTS)
+    seen = set()
+    while rest:
+        message = rest.pop()
+        if message in seen or NO_ROWS.fullmatch(message):
+            continue
+        seen.add(message)
+        for name, kind in known[message]:
+            wanted.add(f"{message}.{name}")
+            if kind in known:
+                rest.append(kind)
+    return wanted
+
+
+def rows(text):
+    """(section, cells) of each row of each table; the heading and the line below it are none."""
+    section, previous = None, ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            section = line[3:].strip()
+        if line.startswith("|") and not line.startswith("|---") and previous.startswith("|"):
+            yield section, [cell.strip() for cell in line.strip("|").split("|")]
+        previous = line
+
+
+def names_of_tests(cell):
+    return re.findall(r"`([\w/.-]+::\w+)`", cell)
+
+
+def exists(name):
+    """A Python test is a function; one in C also stands in its file's list, so it has its name there twice."""
+    path, function = name.split("::")
+    file = ROOT / "test" / path
+    if not file.is_file():
+        return False
+    text = file.read_text()
+    if path.endswith(".py"):
+        return function.startswith("test_") and re.search(rf"^def {function}\(", text, re.M) is not None
+    return (re.search(rf"^static void {function}\(void \*\*\w+\)", text, re.M) is not None
+            and re.search(rf"^\s.*\b\w+\({function}[,)]", text, re.M) is not None)
+
+
+def mistakes_of_support(text, contract=CONTRACT):
+    wanted, found, mistakes = fields_of_contract(contract), [], []
+    for section, cells in rows(text):
+        field = f"{section}.{cells[0].strip('`')}"
+        found.append(field)
+        if len(cells) != 5 or not all(cells):
+            mistakes.append(f"{field}: has an empty cell")
+        elif not names_of_tests(cells[4]):
+            mistakes.append(f"{field}: names no test")
+        mistakes += [f"{field}: there is no test {name}" for name in names_of_tests(cells[-1]) if not exists(name)]
+    mistakes += [f"{field}: has no row" for field in sorted(wanted - set(found))]
+    mistakes += [f"{field}: no such field" for field in sorted(set(found) - wanted)]
+    mistakes += [f"{field}: has two rows" for field in sorted({field for field in found if found.count(field) > 1})]
+    return mistakes
+
+
+def mistakes_of_security(text):
+    mistakes, told = [], set()
+    for _, cells in rows(text):
+        tests = names_of_tests(cells[-1])
+        told.update(tests)
+        if len(cells) != 3 or not all(cells):
+            mistakes.append(f"{cells[0]}: has an empty cell")
+        elif not tests and not cells[2].startswith("Cannot arise: "):
+            mistakes.append(f"{cells[0]}: neither names a test nor says why it cannot arise")
+        mistakes += [f"{cells[0]}: there is no test {name}" for name in tests if not exists(name)]
+    return mistakes
+
+
+def test_every_field_has_a_true_row():
+    assert mistakes_of_support(SUPPORT) == []
+
+
+def test_every_incident_has_a_test_or_a_reason():
+    assert mistakes_of_security(SECURITY) == []
+
+
+def incidents_of_tests():
+    """Every test of the runtime's own incidents: its name begins with an identifier."""
+    for path in sorted([*ROOT.glob("test/unit/runtime/*.c"), *ROOT.glob("test/integration/*.py")]):
+        for name in re.findall(r"^(?:static void|def) (\w*cve_\d{4}_\d+\w*)\(", path.read_text(), re.M):
+            yield name
+
+
+@pytest.mark.parametrize("name", sorted(set(incidents_of_tests())))
+def test_an_attack_test_stands_in_the_table(name):
+    """Its identifier does, so that nobody looks for it in vain."""
+    year, number = re.search(r"cve_(\d{4})_(\d+)", name).groups()
+    assert f"{year}-{number}" in SECURITY
+
+
+# ---- the tests themselves notice ----
+
+def one_row(text, start):
+    return next(line for line in text.splitlines(True) if line.startswith(start))
+
+
+@pytest.mark.parametrize("change, mistake", [
+    (lambda text: text.replace(one_row(text, "| `tty` |"), ""), "ContainerConfig.tty: has no row"),
+    (lambda text: text.replace("| `tty` |", "| `teletype` |"), "ContainerConfig.teletype: no such field"),
+    (lambda text: text.replace("test_terminal`", "test_of_nobody`"),
+     "ContainerConfig.tty: there is no test integration/test_process.py::test_of_nobody"),
+    (lambda text: text.replace("integration/test_process.py::test_terminal`", "integration/test_nothing.py::test_terminal`"),
+     "ContainerConfig.tty: there is no test integration/test_nothing.py::test_terminal"),
+    (lambda text: text + one_row(text, "| `add_ambient_capabilities` |"), "Capability.add_ambient_capabilities: has two rows"),
+    (lambda text: text.replace("| 4.3 |", "| |"), "Capability.add_ambient_capabilities: has an empty cell"),
+])
+def test_a_wrong_table_is_noticed(change, mistake):
+    assert mistake in mistakes_of_support(change(SUPPORT))
+
+
+def test_a_new_field_is_noticed():
+    contract = CONTRACT.replace("message Device {", "message Device {\n  string colour = 99;")
+    assert mistakes_of_support(SUPPORT, contract) == ["Device.colour: has no row"]
+
+
+def test_a_test_that_is_not_run_is_noticed():
+    assert exists("unit/runtime/test_caps.c::lists_are_applied")
+    assert not exists("unit/runtime/test_caps.c::adjust") and not exists("integration/test_pod.py::pod")
+
+
+def test_an_incident_without_defence_is_noticed():
+    line = "| CVE-1999-0001 | none | |\n"
+    heading = "| incident | defence | test |\n|---|---|---|\n"
+    assert mistakes_of_security(heading + line) == ["CVE-1999-0001: has an empty cell"]
+    assert mistakes_of_security(heading + line.replace("| |", "| later |")) == ["CVE-1999-0001: neither names a test nor says why it cannot arise"]
