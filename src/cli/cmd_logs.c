@@ -6,6 +6,7 @@
 #include "cli/find.h"
 #include "cli/log_reader.h"
 #include "cli/pod_ops.h"
+#include "cli/rotated_logs.h"
 #include "proto/cri.pb-c.h"
 
 /* How often a followed container is asked whether it has ended. */
@@ -73,17 +74,30 @@ static int find_log(struct cli *cli, const char *reference, const char **ret_id,
 	return cli_check_memory(cli, err);
 }
 
+/* After the log itself was opened, so that a rotation in between loses nothing. */
+static int show_rotated(struct cli *cli, const char *path, int fd, int64_t lines, struct log_printer *printer, struct error *err)
+{
+	struct rotated_logs rotated;
+
+	if (rotated_logs_find(path, fd, printer->since_ns, &cli->arena, &rotated, err) < 0)
+		return -1;
+	return rotated_logs_print(&rotated, lines, printer, err);
+}
+
 static int show(struct cli *cli, const struct logs_options *options, const char *reference, struct log_printer *printer,
 		int64_t tail, struct error *err)
 {
 	struct followed followed = { .cli = cli };
+	int64_t missing = tail;
 	_cleanup_log_reader_ struct log_reader reader = { .fd = -1, .notify = -1 };
 	const char *path = NULL;
 
 	if (find_log(cli, reference, &followed.id, &path, err) < 0 ||
 	    log_reader_open(&reader, path, options->follow, printer, err) < 0)
 		return -1;
-	if (options->tail && log_reader_tail(&reader, tail, err) < 0)
+	if (options->tail && log_reader_tail(&reader, tail, &missing, err) < 0)
+		return -1;
+	if (missing >= 0 && show_rotated(cli, path, reader.fd, missing, printer, err) < 0)
 		return -1;
 	if (options->follow)
 		return log_reader_follow(&reader, has_ended, &followed, ASK_INTERVAL_MS, err);
@@ -94,7 +108,7 @@ static int run_logs(struct cli *cli, const void *opts, char **args, int n_args, 
 {
 	const struct logs_options *options = opts;
 	struct log_printer printer = { .streams = { cli->out, stderr }, .timestamps = options->timestamps };
-	int64_t tail = 0;
+	int64_t tail = INT64_MAX;
 	int status = 0;
 
 	(void)n_args;
@@ -113,7 +127,10 @@ const struct command subcommand_logs = {
 	.summary = "print what a container wrote",
 	.text = "Prints the container's log: what it wrote to its standard output goes to standard output, its standard error to "
 		"standard\n"
-		"error. Reads the log file itself, so it needs the right to. With --follow it also follows rotation.",
+		"error. Reads the log file itself and those that the kubelet rotated it to (compressed ones too), so it needs the "
+		"right "
+		"to.\n"
+		"With --follow it also follows rotation.",
 	.options = logs_rows,
 	.options_size = sizeof(struct logs_options),
 	.min_args = 1,

@@ -17,9 +17,6 @@
 
 #define READ_BYTES ((size_t)64 * 1024)
 
-/* Our lines hold 16 KiB; what another runtime wrote may be longer, and past this it is printed in pieces (arbitrary). */
-#define MAX_LINE_BYTES ((size_t)1024 * 1024)
-
 /* Time, stream and tags fit in this: enough of a line to know whether it ends one. */
 #define LINE_HEAD_BYTES 80
 
@@ -40,10 +37,15 @@ static int watch_directory(struct log_reader *reader, struct error *err)
 	return 0;
 }
 
+static void print_line(void *arg, const char *line, size_t len)
+{
+	log_printer_put(arg, line, len);
+}
+
 int log_reader_open(struct log_reader *reader, const char *path, bool follow, struct log_printer *printer, struct error *err)
 {
 	*reader = (struct log_reader){ .path = path, .fd = -1, .notify = -1, .printer = printer };
-	buffer_init(&reader->rest, MAX_LINE_BYTES);
+	line_feed_init(&reader->lines, print_line, printer);
 	/* Watching begins before the first look, so that nothing falls between. */
 	if (follow && watch_directory(reader, err) < 0)
 		return -1;
@@ -57,7 +59,7 @@ void log_reader_release(struct log_reader *reader)
 {
 	close_fd(&reader->fd);
 	close_fd(&reader->notify);
-	buffer_release(&reader->rest);
+	line_feed_release(&reader->lines);
 }
 
 /* Finds the line end before `end` and stores where the line after it begins; 0 when there is none. */
@@ -94,7 +96,7 @@ static bool ends_whole_line(int fd, off_t start, off_t end)
 	return n <= 0 || cri_log_parse(head, (size_t)n, &line) < 0 || !line.partial;
 }
 
-int log_reader_tail(struct log_reader *reader, int64_t lines, struct error *err)
+int log_reader_tail(struct log_reader *reader, int64_t lines, int64_t *ret_missing, struct error *err)
 {
 	off_t end = reader->fd < 0 ? 0 : lseek(reader->fd, 0, SEEK_END);
 	off_t begin = end;
@@ -113,27 +115,8 @@ int log_reader_tail(struct log_reader *reader, int64_t lines, struct error *err)
 	}
 	if (reader->fd >= 0 && lseek(reader->fd, begin, SEEK_SET) < 0)
 		return error_sys(err, errno, "seek in %s", reader->path);
+	*ret_missing = begin == 0 ? lines : -1;
 	return 0;
-}
-
-/* Prints the whole lines of `rest` and keeps what has no end yet. */
-static void print_lines(struct log_reader *reader)
-{
-	struct buffer *b = &reader->rest;
-	size_t done = 0;
-	const char *newline;
-
-	while (b->len > done && (newline = memchr(b->data + done, '\n', b->len - done))) {
-		size_t len = (size_t)(newline - (b->data + done));
-
-		log_printer_put(reader->printer, b->data + done, len);
-		done += len + 1;
-	}
-	if (done == 0 && b->len + READ_BYTES > b->max) {
-		log_printer_put(reader->printer, b->data, b->len);
-		done = b->len;
-	}
-	buffer_consume(b, done);
 }
 
 int log_reader_drain(struct log_reader *reader, struct error *err)
@@ -149,9 +132,8 @@ int log_reader_drain(struct log_reader *reader, struct error *err)
 			return error_sys(err, errno, "read %s", reader->path);
 		if (n == 0)
 			break;
-		if (buffer_append(&reader->rest, data, (size_t)n, err) < 0)
+		if (line_feed_put(&reader->lines, data, (size_t)n, err) < 0)
 			return -1;
-		print_lines(reader);
 	}
 	(void)fflush(reader->printer->streams[CRI_LOG_STDOUT]);
 	(void)fflush(reader->printer->streams[CRI_LOG_STDERR]);

@@ -8,16 +8,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/buffer.h"
 #include "base/error.h"
+#include "cli/line_feed.h"
 
 struct log_printer;
 
 struct log_reader {
-	const char *path;   /* the caller's */
-	int fd;             /* -1: the file is not there yet */
-	int notify;         /* inotify on its directory; -1 unless following */
-	struct buffer rest; /* of a line that has no end yet */
+	const char *path; /* the caller's */
+	int fd;           /* -1: the file is not there yet */
+	int notify;       /* inotify on its directory; -1 unless following */
+	struct line_feed lines;
 	struct log_printer *printer;
 };
 
@@ -25,8 +25,9 @@ struct log_reader {
 int log_reader_open(struct log_reader *reader, const char *path, bool follow, struct log_printer *printer, struct error *err);
 void log_reader_release(struct log_reader *reader);
 
-/* Goes to where the last `lines` whole lines begin. */
-int log_reader_tail(struct log_reader *reader, int64_t lines, struct error *err);
+/* Goes to where the last `lines` whole lines begin. When that is the beginning of the file, *ret_missing is how many lines it has too few;
+ * else -1. */
+int log_reader_tail(struct log_reader *reader, int64_t lines, int64_t *ret_missing, struct error *err);
 
 /* Prints all that is there. */
 int log_reader_drain(struct log_reader *reader, struct error *err);

@@ -22,6 +22,8 @@
  * A failure, a deadline and a cancellation are results with which a visit is settled; nothing else turns the walk around. Visits
  * are numbered by `ticket`: what comes in for one that is over bears an old number and is ignored.
  *
+ * An undo that is tried again pauses between two visits.
+ *
  *     STARTING --next turn--> RUNNING --last step done-----------------> OVER
  *         |                      `--failed--> UNDOING --first step----> OVER
  *         `--cancelled---------------------------------------------> OVER
@@ -38,12 +40,15 @@ struct engine {
 	bool calling;  /* its function is on the stack */
 	bool answered; /* task_resume() has come for it, with `answer` and, when that is < 0, `answer_err` */
 	bool cancelled;
+	bool pausing; /* before the undo of this step is tried again */
+	bool no_more_tries;
 	int answer;
 	struct error answer_err;
 	struct error failure;   /* of the task; while it has not failed yet: why it is cancelled */
 	struct lane_work *work; /* of this visit, not done yet */
 	unsigned holders;       /* the timer, and every lane job not released */
 	int64_t began_us, visit_began_us;
+	int64_t first_try_us; /* of the undo that is tried again; 0: of none */
 };
 
 struct lane_work {
@@ -125,8 +130,33 @@ static void step_up(struct engine *e, int result, const struct error *err)
 		e->phase = OVER;
 }
 
+/* Of what others may give back in a moment. A full disk is none of these: whoever waits here may be the one who is to empty it. */
+static bool is_shortage(const struct error *err)
+{
+	return err->sys_errno == EMFILE || err->sys_errno == ENFILE || err->sys_errno == ENOMEM || err->sys_errno == ENOBUFS;
+}
+
+static bool try_again(struct engine *e, const struct error *err)
+{
+	bool first = e->first_try_us == 0;
+
+	if (e->no_more_tries || !is_shortage(err))
+		return false;
+	if (first)
+		e->first_try_us = e->visit_began_us;
+	if (e->visit_began_us - e->first_try_us > INT64_C(1000) * TASK_UNDO_PATIENCE_MS)
+		return false;
+	if (first)
+		log_warn("task", "%s: undo %s: %s; trying again", e->task->machine->name, step_of(e)->name, err->text);
+	return true;
+}
+
 static void step_down(struct engine *e, int result, const struct error *err)
 {
+	e->pausing = result < 0 && try_again(e, err);
+	if (e->pausing)
+		return;
+	e->first_try_us = 0;
 	if (result < 0)
 		log_warn("task", "%s: undo %s: %s", e->task->machine->name, step_of(e)->name, err->text);
 	if (e->at-- == 0)
@@ -194,6 +224,10 @@ static bool visit(struct engine *e, step_fn *function)
 static void walk(struct engine *e)
 {
 	while (e->phase != OVER) {
+		if (e->pausing) {
+			set_timer(e, TASK_UNDO_RETRY_MS);
+			return;
+		}
 		step_fn *function = e->phase == RUNNING ? step_of(e)->run : step_of(e)->undo;
 
 		if (!function)
@@ -219,6 +253,11 @@ static void on_timer(uv_timer_t *timer)
 
 	if (e->phase == STARTING) {
 		begin(e);
+		return;
+	}
+	if (e->pausing) {
+		e->pausing = false;
+		walk(e);
 		return;
 	}
 	(void)error_set(&err, ERR_DEADLINE, "did not finish within %u ms", step_of(e)->deadline_ms);
@@ -252,6 +291,17 @@ void task_resume_visit(struct task *task, unsigned ticket, int result, const str
 void task_resume(struct task *task, int result, const struct error *err)
 {
 	task_resume_visit(task, task_ticket(task), result, err);
+}
+
+void task_stop_retrying(struct task *task)
+{
+	struct engine *e = task->internal;
+
+	if (!e)
+		return;
+	e->no_more_tries = true;
+	if (e->pausing)
+		set_timer(e, 0);
 }
 
 bool task_is_failing(const struct task *task)

@@ -9,7 +9,8 @@
  *
  * A step does one thing and returns a verdict. STEP_WAIT means that an event will call task_resume(). A step that fails, outlives
  * its deadline or is cancelled makes the engine run the undo of every step that was begun, that one first, backwards. Undo accepts
- * half-done steps and being called twice; it may wait too, under the same deadline; a failing undo is logged and the next one runs.
+ * half-done steps and being called twice; it may wait too, under the same deadline. An undo that fails for want of descriptors or memory
+ * is tried again until there are some, for TASK_UNDO_PATIENCE_MS; any other failing undo is logged and the next one runs.
  *
  * The result callback fires exactly once, never from inside task_start(), after the last undo (or after its deadline). Whoever owns
  * the task frees it from `release`, which the engine calls at a later turn than the callback, when no lane job holds the task any
@@ -36,6 +37,10 @@
 struct lane;
 struct loop;
 struct task;
+
+/* Longer than any client waits for an answer; what is still left then stays until the daemon starts again. */
+#define TASK_UNDO_PATIENCE_MS 600000
+#define TASK_UNDO_RETRY_MS 250
 
 enum verdict { STEP_DONE, STEP_WAIT, STEP_FAILED };
 
@@ -123,6 +128,9 @@ bool task_is_failing(const struct task *task);
 /* Ends a task early: the current step counts as failed with this error, all is undone (see above). Harmless when undo has begun or
  * the task is over, as long as its memory is there. */
 void task_cancel(struct task *task, const struct error *why);
+
+/* Undo is not tried again from now on: the daemon ends, and the next one cleans up. */
+void task_stop_retrying(struct task *task);
 
 /* Every machine that was registered, for `monopod explain machines` and for the fault tests that go through them by table. */
 void machine_register(const struct machine *machine);

@@ -192,6 +192,7 @@ void operations_cancel_all(struct node *node, const struct error *why)
 
 	while ((op = next_to_cancel(node))) {
 		op->closing = true;
+		task_stop_retrying(&op->task);
 		operation_cancel(op, why);
 	}
 }

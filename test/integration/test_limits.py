@@ -1,6 +1,9 @@
 """What runs out: a reply's size, the disk, a caller's patience."""
 import os
+import resource
 import subprocess
+import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from conftest import IMAGE
 from harness.cri import container_config, cri, pod_config
 from harness.daemon import TAG, Daemon
+from harness.inventory import baseline, settle
 from harness.pods import pod, start, wait_exit
 
 
@@ -92,3 +96,30 @@ def test_a_second_daemon_on_the_socket_touches_nothing(daemon, workspace):
     assert not list(folder.iterdir())
     assert subprocess.run(["ip", "link", "show", second.bridge], capture_output=True).returncode != 0
     assert daemon.client().Version().runtime_name == "monopod"
+
+
+def test_a_start_without_descriptors_leaves_nothing(release_daemon, logs):
+    """Wherever in a start the descriptors run out: the undo, which needs some itself, is brought to its end once there are some again."""
+    daemon, client = release_daemon, release_daemon.client()
+    before = baseline(daemon)
+    pid = daemon.process.pid
+    used = max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()) + 1
+    run_pod = client.channel.unary_unary("/runtime.v1.RuntimeService/RunPodSandbox",
+                                         request_serializer=cri.RunPodSandboxRequest.SerializeToString)
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    failed = 0
+    for spare in range(24):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + spare, limits[1]))
+        calls = [run_pod.future(cri.RunPodSandboxRequest(config=pod_config(f"poor{spare}-{n}", logs)), timeout=20) for n in range(2)]
+        time.sleep(0.3)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        for call in calls:
+            try:
+                call.result()
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error.details()
+                failed += 1
+    assert failed > 5
+    daemon.remove_all()
+    settle(daemon, before)
+    assert 0 < daemon.log.read_text(errors="replace").count("trying again") <= 2 * failed

@@ -97,10 +97,11 @@ static char *tail(const char *path, int64_t n)
 	struct log_printer printer = { 0 };
 	struct log_reader reader;
 	struct error err = ERROR_INIT;
+	int64_t missing;
 
 	printer.streams[0] = printer.streams[1] = open_memstream(&text, &size);
 	assert_int_equal(log_reader_open(&reader, path, false, &printer, &err), 0);
-	assert_int_equal(log_reader_tail(&reader, n, &err), 0);
+	assert_int_equal(log_reader_tail(&reader, n, &missing, &err), 0);
 	assert_int_equal(log_reader_drain(&reader, &err), 0);
 	log_reader_release(&reader);
 	(void)fclose(printer.streams[0]);

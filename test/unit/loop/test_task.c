@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -31,6 +32,8 @@ enum behaviour {
 	FAILS_LATER, /* waits, is resumed with an error */
 	FAILS_IN_LANE,
 	FAILS_SILENTLY, /* without setting the error */
+	STARVES,        /* for want of descriptors, as long as op->shortages lasts */
+	STARVES_LATER,
 	HANGS,          /* waits for an event that never comes */
 	HANGS_IN_LANE,  /* until the gate is opened */
 	CANCELS_ITSELF, /* and says that it is done */
@@ -42,6 +45,7 @@ struct op {
 	enum behaviour run[N_STEPS], undo[N_STEPS];
 	uv_prepare_t later; /* counts turns for LATER */
 	unsigned turns_left;
+	unsigned shortages;
 	int later_result;
 	sem_t gate;
 	char trace[256]; /* "+a+b-b-a": what was begun and undone */
@@ -85,7 +89,10 @@ static void on_later(uv_prepare_t *later)
 	if (op->turns_left-- > 0)
 		return;
 	(void)uv_prepare_stop(later);
-	(void)error_set(&err, ERR_DENIED, "no");
+	if (op->later_result < -1)
+		(void)error_sys(&err, EMFILE, "no");
+	else
+		(void)error_set(&err, ERR_DENIED, "no");
 	task_resume(&op->task, op->later_result, &err);
 }
 
@@ -103,6 +110,16 @@ static enum verdict behave(struct op *op, enum behaviour how, struct error *err)
 	switch (how) {
 	case AT_ONCE:
 		return STEP_DONE;
+	case STARVES:
+		if (op->shortages == 0)
+			return STEP_DONE;
+		op->shortages--;
+		(void)error_sys(err, EMFILE, "no");
+		return STEP_FAILED;
+	case STARVES_LATER:
+		answer_later(op, op->shortages == 0 ? 0 : -2);
+		op->shortages -= op->shortages > 0;
+		return STEP_WAIT;
 	case LATER:
 	case FAILS_LATER:
 		answer_later(op, how == LATER ? 0 : -1);
@@ -339,6 +356,41 @@ static void test_failing_undo_does_not_stop_the_rest(void **state)
 	assert_int_equal(op->result, -1);
 	assert_string_equal(op->err.text, "d: no"); /* the first failure, not the undo's */
 	assert_string_equal(op->trace, "+a+b+c+d-d-c-b-a");
+	free(op);
+}
+
+/* What was missing is there again: every undo has done its work in the end, and only then the task is over. */
+static void test_undo_is_tried_again_after_a_shortage(void **state)
+{
+	static const enum behaviour run[N_STEPS] = { AT_ONCE, AT_ONCE, AT_ONCE, FAILS };
+	static const enum behaviour undo[N_STEPS] = { FAILS, STARVES, AT_ONCE, STARVES_LATER };
+	struct op *op = start(run, undo);
+	int64_t began_us = clock_monotonic_us();
+
+	(void)state;
+	op->shortages = 2;
+	end(op);
+	assert_string_equal(op->err.text, "d: no");
+	assert_string_equal(op->trace, "+a+b+c+d-d-d-d-c-b-a");
+	assert_true(clock_monotonic_us() - began_us >= INT64_C(2000) * TASK_UNDO_RETRY_MS);
+	free(op);
+}
+
+static void test_a_daemon_that_ends_does_not_wait_for_a_shortage(void **state)
+{
+	static const enum behaviour run[N_STEPS] = { AT_ONCE, AT_ONCE, AT_ONCE, FAILS };
+	static const enum behaviour undo[N_STEPS] = { STARVES, STARVES, AT_ONCE, AT_ONCE };
+	struct op *op = start(run, undo);
+
+	(void)state;
+	op->shortages = 1000;
+	await_trace(op, "-b");
+	task_stop_retrying(&op->task);
+	end(op);
+	task_stop_retrying(&op->task);
+	assert_string_equal(op->err.text, "d: no");
+	assert_true(op->shortages >= 1000 - 4);
+	assert_string_equal(op->trace + strlen(op->trace) - 2, "-a");
 	free(op);
 }
 
@@ -665,6 +717,8 @@ int main(void)
 		cmocka_unit_test(test_failure_at_each_step),
 		cmocka_unit_test(test_failure_without_reason),
 		cmocka_unit_test(test_failing_undo_does_not_stop_the_rest),
+		cmocka_unit_test(test_undo_is_tried_again_after_a_shortage),
+		cmocka_unit_test(test_a_daemon_that_ends_does_not_wait_for_a_shortage),
 		cmocka_unit_test(test_steps_without_undo_are_passed_over),
 		cmocka_unit_test(test_cancel_after_each_turn),
 		cmocka_unit_test(test_cancel_names_the_step),
