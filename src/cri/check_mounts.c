@@ -3,15 +3,17 @@
 #include "cri/check_parts.h"
 #include "cri/rule.h"
 
+/* Each is a descriptor while the container starts, and a process may have 1,024 of them where nobody says otherwise. */
+#define MAX_MOUNTS 800
+
 static const struct rule rules[] = {
 	TEXT(Cri__Mount, container_path, text_path),
 	TEXT(Cri__Mount, image_sub_path, text_relative_path),
 	LATER_LIST(Cri__Mount, uidmappings, "uidMappings", "ID-mapped mounts are not built yet"),
 	LATER_LIST(Cri__Mount, gidmappings, "gidMappings", "ID-mapped mounts are not built yet"),
-	LATER_LIST(Cri__Mount, mount_options, "mount_options", "mount options are not built yet"),
 };
 
-/* The CRI's own words for the field: read-only, and private propagation. Kubelets look for the prefix RROUnsupported. */
+/* The CRI's own words for the field: "readonly must be explicitly set to true, and propagation must be PRIVATE". */
 static int check_recursive(const struct field *at, const Cri__Mount *mount, struct error *err)
 {
 	const struct field *field = FIELD(at, "recursive_read_only");
@@ -22,21 +24,25 @@ static int check_recursive(const struct field *at, const Cri__Mount *mount, stru
 		return field_error(field, err, ERR_INVALID, "needs readonly");
 	if (mount->propagation != CRI__MOUNT_PROPAGATION__PROPAGATION_PRIVATE)
 		return field_error(field, err, ERR_INVALID, "needs private propagation");
-	(void)field_error(field, err, ERR_UNIMPLEMENTED, "recursively read-only mounts are not built yet");
-	return error_prefix(err, "RROUnsupported");
+	return 0;
+}
+
+/* Always read-only, whatever `readonly` says (CRI Mount.image). Nothing is ever mounted below it, so what propagation could ask for
+ * beyond private is refused where it means the host. */
+static int check_image(const struct field *at, const Cri__Mount *mount, struct error *err)
+{
+	if (mount->host_path[0] != '\0')
+		return field_error(FIELD(at, "image"), err, ERR_INVALID, "contradicts host_path: a mount has one source");
+	if (mount->propagation == CRI__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL)
+		return field_error(FIELD(at, "propagation"), err, ERR_INVALID, "cannot be bidirectional for an image");
+	return check_image_spec(FIELD(at, "image"), mount->image, err);
 }
 
 /* Kubelets look for the prefix ImageVolumeMountFailed. */
 static int check_source(const struct field *at, const Cri__Mount *mount, struct error *err)
 {
-	bool has_path = mount->host_path[0] != '\0';
-
-	if (mount->image && has_path)
-		return field_error(FIELD(at, "image"), err, ERR_INVALID, "contradicts host_path: a mount has one source");
-	if (mount->image) {
-		(void)field_error(FIELD(at, "image"), err, ERR_UNIMPLEMENTED, "image volumes are not built yet");
-		return error_prefix(err, "ImageVolumeMountFailed");
-	}
+	if (mount->image)
+		return check_image(at, mount, err) < 0 ? error_prefix(err, "ImageVolumeMountFailed") : 0;
 	if (mount->image_sub_path[0] != '\0')
 		return field_error(FIELD(at, "image_sub_path"), err, ERR_INVALID, "needs image");
 	return text_check(FIELD(at, "host_path"), &text_path, mount->host_path, err);
@@ -68,9 +74,9 @@ static int check_mount(const struct field *at, const Cri__Mount *mount, struct e
 
 int check_mounts(const struct field *at, const Cri__ContainerConfig *config, struct error *err)
 {
-	if (config->n_mounts > CHECK_MAX_ITEMS)
+	if (config->n_mounts > MAX_MOUNTS)
 		return field_error(FIELD(at, "mounts"), err, ERR_INVALID, "has %zu items, the limit is %d", config->n_mounts,
-				   CHECK_MAX_ITEMS);
+				   MAX_MOUNTS);
 	for (size_t i = 0; i < config->n_mounts; i++) {
 		if (check_mount(ITEM(at, "mounts", i), config->mounts[i], err) < 0)
 			return -1;

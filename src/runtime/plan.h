@@ -11,6 +11,7 @@
 #ifndef MONOPOD_RUNTIME_PLAN_H
 #define MONOPOD_RUNTIME_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -30,6 +31,9 @@ struct plan;
  */
 int plan_compile(const struct container_spec *spec, struct plan **ret_plan, struct error *err);
 int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, struct error *err);
+
+/* False for a path inside /proc, where nothing may be mounted but over some files that tell about the machine. `target` is clean. */
+bool plan_may_mount_on(const char *target);
 
 /*
  * The init of a pod whose containers share a PID namespace: reaps, forwards nothing, ends when killed, and its namespace with it. Its

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "runtime/cgroup.h"
+#include "runtime/plan.h"
 #include "runtime/plan_lay.h"
 
 int clean_path(char clean[PATH_MAX], const char *path, const char *what, struct error *err)
@@ -258,6 +259,17 @@ static bool may_cover_proc(const char *target)
 	return false;
 }
 
+bool plan_may_mount_on(const char *target)
+{
+	return strncmp(target, "/proc/", 6) != 0 || may_cover_proc(target);
+}
+
+/* What a container relies on to be where it is spelled (CVE-2023-27561, CVE-2026-41579). */
+static bool is_of_system(const char *target)
+{
+	return !strcmp(target, "/proc") || !strcmp(target, "/sys") || !strcmp(target, "/dev");
+}
+
 static int lay_bind(struct plan_build *build, const struct mount_spec *mount, const char *target, uint64_t attributes,
 		    struct error *err)
 {
@@ -266,7 +278,8 @@ static int lay_bind(struct plan_build *build, const struct mount_spec *mount, co
 	if (mount->fd < 0)
 		return error_set(err, ERR_INVALID, "mount on %s has no source", target);
 	op = plan_add(build, PLAN_BIND);
-	op->flags |= (uint16_t)((mount->target_is_file ? PLAN_FILE : 0) | (may_cover_proc(target) ? PLAN_ON_PROC : 0));
+	op->flags |= (uint16_t)((mount->target_is_file ? PLAN_FILE : 0) | (may_cover_proc(target) ? PLAN_ON_PROC : 0) |
+				(is_of_system(target) ? PLAN_NO_LINKS : 0));
 	op->text = plan_add_text(build, target);
 	op->fd = plan_add_fd(build, mount->fd);
 	op->value[0] = attributes;

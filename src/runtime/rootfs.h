@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -23,18 +24,37 @@ int overlay_open(const struct overlay_spec *spec, struct error *err);
 enum propagation { PROPAGATION_PRIVATE, PROPAGATION_HOST_TO_CONTAINER, PROPAGATION_BIDIRECTIONAL };
 
 struct volume_spec {
-	const char *host_path; /* absolute; symbolic links are followed (kubelet hands us such paths) */
+	const char *host_path; /* absolute; symbolic links are followed (CRI Mount.host_path) */
 	bool readonly;
 	bool recursive_readonly;
 	enum propagation propagation;
-	bool create_missing_dir; /* kubelet of old creates host paths itself; CRI runtimes make a missing one a directory */
+	bool create_missing_dir;  /* a missing host path becomes a directory, as in containerd and CRI-O */
+	bool must_be_procfs;      /* ERR_INVALID for anything but the root of a procfs */
+	bool lets_go;             /* private, but what the host unmounts below it is unmounted here, too */
+	uint64_t attributes;      /* MOUNT_ATTR_* of mount_setattr(2) for its top mount alone ... */
+	uint64_t tree_attributes; /* ... and for every mount below as well */
 };
 
 /*
  * Returns a descriptor of the detached bind with everything mounted below it; *ret_is_file says whether its root is anything but a
  * directory. `readonly` is for the top mount alone, as in every engine; `recursive_readonly` for all of them, and needs `readonly` and
- * private propagation (CRI Mount.recursive_read_only). Bidirectional propagation of a mount that is not shared is ERR_INVALID.
+ * private propagation (CRI Mount.recursive_read_only). ERR_STATE where the host is not as the request needs it: bidirectional
+ * propagation of a mount that is not shared, host-to-container propagation of one that is neither shared nor a slave, a path through a
+ * file or a link without end.
  */
 int volume_open(const struct volume_spec *spec, bool *ret_is_file, struct error *err);
+
+/* Whether this kernel makes whole trees read-only (mount_setattr(2), Linux 5.12): tried on a copy that nobody sees. */
+bool volume_takes_recursive_readonly(void);
+
+struct image_volume_spec {
+	const char *const *layer_dirs; /* topmost first */
+	size_t n_layers;
+	const char *sub_path; /* relative to the image's root, links inside it are followed; NULL or "": all of it */
+	uint64_t attributes;  /* as above; read-only in any case (CRI Mount.image) */
+};
+
+/* Returns a descriptor of the detached mount. ERR_NOT_FOUND for a sub path that does not exist, ERR_STATE for one that is no directory. */
+int image_volume_open(const struct image_volume_spec *spec, struct error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The ways to make an overlay, apart, so that each can be tested on a kernel that would always take the first. */
+/* The ways to make an overlay and an image volume, apart, so that each can be tested on a kernel that would always take the first. */
 #ifndef MONOPOD_RUNTIME_ROOTFS_INTERNAL_H
 #define MONOPOD_RUNTIME_ROOTFS_INTERNAL_H
 
@@ -15,5 +15,9 @@ bool overlay_takes_layers(void);
 
 /* -1 with *err set on failure; `way` is taken as it is. */
 int overlay_open_by(enum overlay_way way, const struct overlay_spec *spec, struct error *err);
+
+/* The directory `dir` of the detached `mount` as a mount of its own, on kernels that make none of a mount that is attached nowhere.
+ * `mount` is used up; `place` is any directory. */
+int image_volume_copy_attached(int mount, int dir, const char *place, struct error *err);
 
 #endif

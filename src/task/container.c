@@ -178,6 +178,7 @@ void container_unref(struct container *container)
 	message_free(container->config);
 	message_free(container->resources);
 	image_unref(container->image);
+	volume_images_release(&container->volume_images);
 	arena_release(&container->start_arena);
 	free(container->name_key);
 	free(container->image_id);
@@ -250,6 +251,8 @@ static void fill_record(struct container *container, Store__Container *record, S
 	record->config = container->config;
 	record->resources = container->resources;
 	record->image_id = container->image_id;
+	record->volume_image_ids = container->volume_images.ids;
+	record->n_volume_image_ids = container->volume_images.n;
 	record->created_at_ns = container->created_at_ns;
 	record->started_at_ns = container->started_at_ns;
 	record->finished_at_ns = container->finished_at_ns;
@@ -377,6 +380,8 @@ static int take_record(struct container *container, const Store__Container *reco
 	if (!container->image_id)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (record->resources && !(container->resources = message_copy(&record->resources->base, err)))
+		return -1;
+	if (volume_images_from_ids(record->volume_image_ids, record->n_volume_image_ids, &container->volume_images, err) < 0)
 		return -1;
 	return take_started(container, record, err);
 }

@@ -29,6 +29,7 @@
 #include "proto/store.pb-c.h"
 #include "task/sandbox.h"
 #include "task/turn.h"
+#include "task/volume_images.h"
 
 struct cgroup;
 struct image;
@@ -75,6 +76,7 @@ struct container {
 	char *name_key;
 	struct image *image; /* NULL when it is gone, as can be after a restart */
 	char *image_id;
+	struct volume_images volume_images;
 	int stop_signal;
 	int64_t created_at_ns, started_at_ns, finished_at_ns;
 	int32_t exit_code;

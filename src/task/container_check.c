@@ -115,7 +115,8 @@ int container_check(const struct sandbox *sandbox, const Cri__ContainerConfig *c
 	    check_user(config, err) < 0 || check_security(config, err) < 0 || check_devices(config, err) < 0 ||
 	    check_log_path(config, err) < 0)
 		return -1;
-	if (container_mounts(sandbox, config, &scratch, &mounts, err) < 0)
+	if (container_mounts(sandbox, config, &scratch, &mounts, err) < 0 ||
+	    container_check_paths(config, &mounts, &scratch, err) < 0)
 		return -1;
 	return container_resources(config->linux ? config->linux->resources : NULL, 0, &scratch, &resources, err);
 }

@@ -57,3 +57,42 @@ const char *const *container_readonly_paths(const Cri__ContainerConfig *config, 
 		return nothing;
 	return has_context(config) ? copy(context->readonly_paths, context->n_readonly_paths, NULL, arena) : readonly_default();
 }
+
+static const struct mount_entry *bidirectional_above(const struct mount_list *mounts, const char *path)
+{
+	for (size_t i = 0; i < mounts->n; i++) {
+		const struct mount_entry *entry = &mounts->entries[i];
+
+		if (entry->is_volume && entry->volume.propagation == PROPAGATION_BIDIRECTIONAL &&
+		    path_is_below(path, entry->spec.target))
+			return entry;
+	}
+	return NULL;
+}
+
+static int check_list(const char *const *paths, const char *field, const struct mount_list *mounts, struct error *err)
+{
+	for (; paths && *paths; paths++) {
+		const struct mount_entry *entry = bidirectional_above(mounts, *paths);
+
+		if (entry)
+			return error_set(err, ERR_INVALID,
+					 "%s: '%s' lies in the bidirectional mount on %s: the host and every other container would "
+					 "see it so",
+					 field, *paths, entry->spec.target);
+	}
+	return 0;
+}
+
+int container_check_paths(const Cri__ContainerConfig *config, const struct mount_list *mounts, struct arena *arena,
+			  struct error *err)
+{
+	const char *const *hidden = container_masked_paths(config, arena);
+	const char *const *unchanged = container_readonly_paths(config, arena);
+
+	if (arena_failed(arena))
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (check_list(hidden, "security_context.masked_paths", mounts, err) < 0)
+		return -1;
+	return check_list(unchanged, "security_context.readonly_paths", mounts, err);
+}

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "task/container.h"
 #include "task/container_spec.h"
+#include "task/requested_mounts.h"
 #include "task/sandbox_spec.h"
 
 #define NO_FLAGS (MS_NOSUID | MS_NOEXEC | MS_NODEV)
@@ -37,38 +38,14 @@ static const struct {
 	{ "/etc/resolv.conf", "resolv.conf" },
 };
 
-/* The path without doubled, single-dot and trailing components; ".." is refused elsewhere. */
-static char *clean(const char *path, struct arena *arena)
-{
-	char *text = arena_alloc(arena, strlen(path) + 2), *end = text;
-
-	if (!text)
-		return NULL;
-	while (*path) {
-		size_t len = strcspn(path, "/");
-
-		if (len > 0 && !(len == 1 && path[0] == '.')) {
-			*end++ = '/';
-			memcpy(end, path, len);
-			end += len;
-		}
-		path += len + (path[len] == '/');
-	}
-	if (end == text)
-		*end++ = '/';
-	*end = '\0';
-	return text;
-}
-
-/* True when the request mounts something on `target`, or on /dev when the target lies there. */
+/* True when the request mounts something on `target`, or on /dev or /sys when the target lies there: who brings all of it brings that,
+ * too. */
 static bool is_replaced(const struct mount_list *requested, const char *target)
 {
-	bool in_dev = !strncmp(target, "/dev/", 5);
-
 	for (size_t i = 0; i < requested->n; i++) {
 		const char *other = requested->entries[i].spec.target;
 
-		if (!strcmp(other, target) || (in_dev && !strcmp(other, "/dev")))
+		if (!strcmp(other, target) || ((!strcmp(other, "/dev") || !strcmp(other, "/sys")) && path_is_below(target, other)))
 			return true;
 	}
 	return false;
@@ -121,84 +98,6 @@ static int add_pod_files(const struct sandbox *sandbox, const Cri__ContainerConf
 	return 0;
 }
 
-/* mount_options of newer clients; ro and rw have fields of their own. */
-static int convert_options(const Cri__Mount *from, unsigned long *flags, struct error *err)
-{
-	static const struct {
-		const char *name;
-		unsigned long flag;
-	} known[] = { { "noexec", MS_NOEXEC }, { "nodev", MS_NODEV }, { "nosuid", MS_NOSUID } };
-
-	for (size_t i = 0; i < from->n_mount_options; i++) {
-		size_t k = 0;
-
-		while (k < ARRAY_SIZE(known) && strcmp(known[k].name, from->mount_options[i]) != 0)
-			k++;
-		if (k == ARRAY_SIZE(known))
-			return error_set(err, ERR_INVALID, "mount_options: '%s' is none of noexec, nodev, nosuid",
-					 from->mount_options[i]);
-		*flags |= known[k].flag;
-	}
-	return 0;
-}
-
-static int convert_propagation(const Cri__Mount *from, enum propagation *to, struct error *err)
-{
-	static const enum propagation kinds[] = {
-		[CRI__MOUNT_PROPAGATION__PROPAGATION_PRIVATE] = PROPAGATION_PRIVATE,
-		[CRI__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER] = PROPAGATION_HOST_TO_CONTAINER,
-		[CRI__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL] = PROPAGATION_BIDIRECTIONAL,
-	};
-
-	if (from->propagation > CRI__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL)
-		return error_set(err, ERR_INVALID, "propagation: unknown value %d", (int)from->propagation);
-	*to = kinds[from->propagation];
-	return 0;
-}
-
-static int check_supported(const Cri__Mount *mount, struct error *err)
-{
-	if ((mount->image && *mount->image->image) || *mount->image_sub_path)
-		return error_set(err, ERR_UNIMPLEMENTED, "ImageVolumeMountFailed: images as volumes are not supported");
-	if (mount->n_uidmappings > 0 || mount->n_gidmappings > 0)
-		return error_set(err, ERR_UNIMPLEMENTED, "uidMappings: id-mapped mounts are not supported");
-	if (mount->recursive_read_only && (!mount->readonly || mount->propagation != CRI__MOUNT_PROPAGATION__PROPAGATION_PRIVATE))
-		return error_set(err, ERR_INVALID, "recursive_read_only needs readonly and private propagation");
-	if (mount->host_path[0] != '/')
-		return error_set(err, ERR_INVALID, "host_path '%s' is not absolute", mount->host_path);
-	return 0;
-}
-
-static int check_target(const char *target, struct error *err)
-{
-	if (target[0] != '/')
-		return error_set(err, ERR_INVALID, "container_path '%s' is not absolute", target);
-	for (const char *p = strstr(target, ".."); p; p = strstr(p + 1, ".."))
-		if (p[-1] == '/' && (p[2] == '/' || p[2] == '\0'))
-			return error_set(err, ERR_INVALID, "container_path '%s' contains '..'", target);
-	return 0;
-}
-
-static int convert(const Cri__Mount *from, struct arena *arena, struct mount_entry *to, struct error *err)
-{
-	if (check_target(from->container_path, err) < 0 || check_supported(from, err) < 0 ||
-	    convert_options(from, &to->spec.flags, err) < 0 || convert_propagation(from, &to->volume.propagation, err) < 0)
-		return -1;
-	to->spec.kind = MOUNT_BIND;
-	to->spec.target = clean(from->container_path, arena);
-	to->spec.fd = -1;
-	to->is_volume = true;
-	to->volume.host_path = from->host_path;
-	to->volume.readonly = from->readonly;
-	to->volume.recursive_readonly = from->recursive_read_only;
-	to->volume.create_missing_dir = true;
-	if (!to->spec.target)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	if (!strcmp(to->spec.target, "/") || !strcmp(to->spec.target, "/proc"))
-		return error_set(err, ERR_INVALID, "container_path '%s' cannot be mounted on", to->spec.target);
-	return 0;
-}
-
 static size_t depth(const struct mount_entry *entry)
 {
 	size_t n = 0;
@@ -213,47 +112,38 @@ static void sort(struct mount_list *list)
 {
 	for (size_t i = 1; i < list->n; i++) {
 		struct mount_entry entry = list->entries[i];
-		size_t at = i;
+		size_t deep = depth(&entry), at = i;
 
-		for (; at > 0 && depth(&list->entries[at - 1]) > depth(&entry); at--)
+		for (; at > 0 && depth(&list->entries[at - 1]) > deep; at--)
 			list->entries[at] = list->entries[at - 1];
 		list->entries[at] = entry;
 	}
 }
 
-/* More than a pod's volumes and files; the plan has a limit of its own. */
-#define MAX_MOUNTS 2048
-
-static int convert_all(const Cri__ContainerConfig *config, struct arena *arena, struct mount_list *ret_list, struct error *err)
+static void append(struct mount_list *list, const struct mount_list *more)
 {
-	if (config->n_mounts > MAX_MOUNTS)
-		return error_set(err, ERR_INVALID, "config.mounts: more than %d", MAX_MOUNTS);
-	ret_list->entries = arena_new_array(arena, struct mount_entry, config->n_mounts + 1);
-	ret_list->n = config->n_mounts;
-	if (!ret_list->entries)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	for (size_t i = 0; i < config->n_mounts; i++)
-		if (convert(config->mounts[i], arena, &ret_list->entries[i], err) < 0)
-			return error_prefix(err, "config.mounts[%zu]", i);
-	sort(ret_list);
-	return 0;
+	memcpy(list->entries + list->n, more->entries, more->n * sizeof(*more->entries));
+	list->n += more->n;
 }
 
+/* The pod's files are sorted in with the request's mounts: a volume on /etc does not hide /etc/resolv.conf (as in containerd). */
 int container_mounts(const struct sandbox *sandbox, const Cri__ContainerConfig *config, struct arena *arena,
 		     struct mount_list *ret_list, struct error *err)
 {
-	struct mount_list requested = { 0 };
+	struct mount_list requested = { 0 }, files = { 0 };
 
-	if (convert_all(config, arena, &requested, err) < 0)
+	if (requested_mounts(sandbox, config, arena, &requested, err) < 0)
 		return -1;
+	files.entries = arena_new_array(arena, struct mount_entry, ARRAY_SIZE(pod_files) + requested.n);
 	ret_list->n = 0;
 	ret_list->entries = arena_new_array(arena, struct mount_entry, ARRAY_SIZE(standard) + ARRAY_SIZE(pod_files) + requested.n);
-	if (!ret_list->entries)
+	if (!ret_list->entries || !files.entries)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	add_standard(config, &requested, ret_list);
-	if (add_pod_files(sandbox, config, &requested, arena, ret_list, err) < 0)
+	if (add_pod_files(sandbox, config, &requested, arena, &files, err) < 0)
 		return -1;
-	memcpy(ret_list->entries + ret_list->n, requested.entries, requested.n * sizeof(*requested.entries));
-	ret_list->n += requested.n;
+	append(&files, &requested);
+	sort(&files);
+	append(ret_list, &files);
 	return 0;
 }

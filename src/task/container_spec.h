@@ -99,6 +99,9 @@ struct mount_entry {
 	struct mount_spec spec; /* fd is -1 until somebody opened the volume */
 	bool is_volume;
 	struct volume_spec volume;
+	bool is_image;        /* an image's files; attributes in `volume` */
+	size_t image_number;  /* in the container's struct volume_images */
+	const char *sub_path; /* of the image; "": all of it */
 };
 
 struct mount_list {
@@ -106,9 +109,19 @@ struct mount_list {
 	size_t n;
 };
 
-/* The standard mounts, the pod's files and the request's mounts, parents before what lies below them. */
+/* The standard mounts, the pod's files and the request's mounts, parents before what lies below them; of two on one target the later one
+ * of the request is on top. */
 int container_mounts(const struct sandbox *sandbox, const Cri__ContainerConfig *config, struct arena *arena,
 		     struct mount_list *ret_list, struct error *err);
+
+bool mount_is_image(const Cri__Mount *mount);
+
+/* True for `top` itself as well. Both are clean. */
+bool path_is_below(const char *path, const char *top);
+
+/* Refuses paths to mask or to make read-only inside a bidirectional mount: that would be mounted on the host, too. */
+int container_check_paths(const Cri__ContainerConfig *config, const struct mount_list *mounts, struct arena *arena,
+			  struct error *err);
 
 /* ---- what it does not see (container_masks.c) ---- */
 

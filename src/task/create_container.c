@@ -215,6 +215,20 @@ static int find_image(struct node *node, const Cri__ContainerConfig *config, str
 	return 0;
 }
 
+/* Kubelets look for the prefix, and ask only where Status says that we can. */
+static int check_node(const struct node *node, const Cri__ContainerConfig *config, struct error *err)
+{
+	for (size_t i = 0; i < config->n_mounts; i++) {
+		if (config->mounts[i]->recursive_read_only && !node->may_recursive_readonly)
+			return error_set(
+				err, ERR_STATE,
+				"RROUnsupported: config.mounts[%zu].recursive_read_only: this kernel makes no whole trees of "
+				"mounts read-only (Linux 5.12)",
+				i);
+	}
+	return 0;
+}
+
 static struct container *make_container(struct sandbox *sandbox, Cri__ContainerConfig *config, struct image *image,
 					struct error *err)
 {
@@ -230,7 +244,8 @@ static struct container *make_container(struct sandbox *sandbox, Cri__ContainerC
 	container->image = image_ref(image);
 	container->image_id = strdup(image->id);
 	container->stop_signal = signal_choose(config->stop_signal, image->config.stop_signal);
-	if (!container->image_id || container_publish(container, err) < 0) {
+	if (!container->image_id || volume_images_find(sandbox->node->images, config, &container->volume_images, err) < 0 ||
+	    container_publish(container, err) < 0) {
 		if (err->code == ERR_NONE)
 			(void)error_set(err, ERR_EXHAUSTED, "out of memory");
 		container_unref(container);
@@ -274,7 +289,8 @@ static int start_new(struct sandbox *sandbox, Cri__ContainerConfig *config, stru
 		message_free(config);
 		return error_set(err, ERR_EXHAUSTED, "the sandbox has %u containers; remove some first", n);
 	}
-	if (find_image(sandbox->node, config, &image, err) < 0 || container_check(sandbox, config, image, err) < 0) {
+	if (find_image(sandbox->node, config, &image, err) < 0 || check_node(sandbox->node, config, err) < 0 ||
+	    container_check(sandbox, config, image, err) < 0) {
 		message_free(config);
 		result = -1;
 	} else {

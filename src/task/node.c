@@ -17,8 +17,10 @@
 #include "image/image.h"
 #include "net/net.h"
 #include "runtime/cgroup.h"
+#include "runtime/rootfs.h"
 #include "runtime/spawner.h"
 #include "task/machines.h"
+#include "task/mount_points.h"
 #include "task/net_watch.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
@@ -47,7 +49,7 @@ static int make_private_dir(const char *base, const char *name, struct error *er
 static int make_dirs(const struct config *config, struct error *err)
 {
 	if (make_private_dir(config->root_dir, "", err) < 0 || make_private_dir(config->root_dir, "/images", err) < 0 ||
-	    make_private_dir(config->root_dir, "/containers", err) < 0)
+	    make_private_dir(config->root_dir, "/containers", err) < 0 || mount_points_make(config->root_dir, err) < 0)
 		return -1;
 	if (make_private_dir(config->state_dir, "", err) < 0 || make_private_dir(config->state_dir, "/pods", err) < 0 ||
 	    make_private_dir(config->state_dir, "/containers", err) < 0)
@@ -120,6 +122,7 @@ static void read_oom_score(struct node *node)
 	struct error ignored = ERROR_INIT;
 
 	node->may_lower_oom_score = has_capability(CAP_SYS_RESOURCE);
+	node->may_recursive_readonly = volume_takes_recursive_readonly();
 	if (io_read_file(AT_FDCWD, "/proc/self/oom_score_adj", &text, &ignored) == 0 && text.data)
 		node->own_oom_score_adj = (int)strtol(text.data, NULL, 10);
 }

@@ -55,7 +55,8 @@ struct node {
 	size_t captured_bytes;     /* output of commands that wait for their end, all together (exec_sync.c) */
 	struct rlimit_set rlimits; /* of every container and every command in one */
 	int own_oom_score_adj;
-	bool may_lower_oom_score; /* CAP_SYS_RESOURCE */
+	bool may_lower_oom_score;    /* CAP_SYS_RESOURCE */
+	bool may_recursive_readonly; /* volume_takes_recursive_readonly() */
 	bool warned_oom_score;
 
 	/* The last truth about the network, for a Status that cannot wait for a busy lane. */

@@ -188,6 +188,7 @@ static void recover_container(struct container *container)
 
 	if (image_find(container->node->images, container->image_id, &container->image, &err) < 0)
 		warn("container", container->id, -1, &err);
+	warn("container", container->id, volume_images_recover(container->node->images, &container->volume_images, &err), &err);
 	switch (container->state) {
 	case CONTAINER_STATE_CREATING:
 		undo_container(container);

@@ -25,6 +25,7 @@
 #include "task/cleanup.h"
 #include "task/logs.h"
 #include "task/machines.h"
+#include "task/mount_points.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
 #include "task/sandbox_spec.h"
@@ -96,13 +97,27 @@ static enum verdict mark(struct task *task, struct error *err)
 
 /* ---- rootfs ---- */
 
+/* The image's, and below them what the standard mounts stand on. */
+static const char *const *all_layers(struct start_container *op)
+{
+	const struct image *image = op->container->image;
+	const char **layers = arena_new_array(&op->scratch, const char *, image->n_layers + 1);
+
+	for (size_t i = 0; layers && i < image->n_layers; i++)
+		layers[i] = image->layer_dirs[i];
+	if (layers)
+		layers[image->n_layers] = arena_printf(&op->scratch, "%s/" MOUNT_POINTS_DIR, op->op.node->config->root_dir);
+	return layers;
+}
+
 static int open_rootfs_work(struct task *task, struct error *err)
 {
 	struct start_container *op = start_container_of(task);
 	const struct container *container = op->container;
+	const char *const *layers = all_layers(op);
 	const struct overlay_spec overlay = {
-		.lower_dirs = (const char *const *)container->image->layer_dirs,
-		.n_lower_dirs = container->image->n_layers,
+		.lower_dirs = layers,
+		.n_lower_dirs = container->image->n_layers + 1,
 		.upper_dir = arena_printf(&op->scratch, "%s/upper", container->root_dir),
 		.work_dir = arena_printf(&op->scratch, "%s/work", container->root_dir),
 	};
@@ -157,6 +172,22 @@ static enum verdict find_user(struct task *task, struct error *err)
 
 /* ---- volumes ---- */
 
+static int open_image_volume(const struct container *container, const struct mount_entry *entry, struct error *err)
+{
+	const struct image *image =
+		entry->image_number < container->volume_images.n ? container->volume_images.images[entry->image_number] : NULL;
+	struct image_volume_spec spec = { .sub_path = entry->sub_path,
+					  .attributes = entry->volume.attributes | entry->volume.tree_attributes };
+	int fd;
+
+	if (!image)
+		return error_set(err, ERR_NOT_FOUND, "ImageVolumeMountFailed: the image is not here any more");
+	spec.layer_dirs = (const char *const *)image->layer_dirs;
+	spec.n_layers = image->n_layers;
+	fd = image_volume_open(&spec, err);
+	return fd < 0 ? error_prefix(err, "ImageVolumeMountFailed: image %.200s", image->id) : fd;
+}
+
 static int open_mounts(struct start_container *op, struct error *err)
 {
 	const struct container *container = op->container;
@@ -166,9 +197,10 @@ static int open_mounts(struct start_container *op, struct error *err)
 	for (size_t i = 0; i < op->mounts.n; i++) {
 		struct mount_entry *entry = &op->mounts.entries[i];
 
-		if (!entry->is_volume)
+		if (!entry->is_volume && !entry->is_image)
 			continue;
-		entry->spec.fd = volume_open(&entry->volume, &entry->spec.target_is_file, err);
+		entry->spec.fd = entry->is_image ? open_image_volume(container, entry, err)
+						 : volume_open(&entry->volume, &entry->spec.target_is_file, err);
 		if (entry->spec.fd < 0)
 			return error_prefix(err, "mount on %s", entry->spec.target);
 	}

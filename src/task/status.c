@@ -143,7 +143,7 @@ static void send_status(const struct status *op, struct call *call, bool net_rea
 	status.conditions = list;
 	status.n_conditions = ARRAY_SIZE(list);
 	reply.status = &status;
-	handler_features.recursive_read_only_mounts = true;
+	handler_features.recursive_read_only_mounts = op->op.node->may_recursive_readonly;
 	handler.features = &handler_features;
 	reply.runtime_handlers = handlers;
 	reply.n_runtime_handlers = ARRAY_SIZE(handlers);

@@ -57,6 +57,7 @@ CONTAINER = [
     ("mounts", [cri.Mount(container_path="/x")], INVALID),
     ("mounts", [cri.Mount(container_path="/x", host_path="/tmp", recursive_read_only=True)], INVALID),
     ("mounts", [cri.Mount(container_path="/x", host_path="/tmp", propagation=77)], INVALID),
+    ("mounts", [cri.Mount(container_path="/proc/x/y", host_path="/tmp")], INVALID),
     ("devices", [cri.Device(container_path="/dev/x", host_path="/dev/null", permissions="rwx")], INVALID),
     ("linux.resources.cpu_shares", -5, INVALID), ("linux.resources.memory_limit_in_bytes", -5, INVALID),
     ("linux.resources.oom_score_adj", 5000, INVALID), ("linux.resources.cpu_period", 5, INVALID),
@@ -162,7 +163,7 @@ def test_every_other_rpc_says_unimplemented(client):
 
 def test_start_failures_name_step_and_object(client, logs, image):
     with pod(client, "failing", logs) as (pod_id, config):
-        cases = [(["/no/such/binary"], {}, "/no/such/binary"), (["true"], {"mounts": [cri.Mount(container_path="/proc/x/y", host_path="/tmp")]}, "/proc/x"),
+        cases = [(["/no/such/binary"], {}, "/no/such/binary"), (["true"], {"mounts": [cri.Mount(container_path="/sys/x/y", host_path="/tmp")]}, "/sys/x/y"),
                  (["true"], {"devices": [cri.Device(container_path="/dev/q", host_path="/dev/no-such-device", permissions="r")]}, "no-such-device")]
         for number, (command, fields, named) in enumerate(cases):
             created = client.CreateContainer(pod_sandbox_id=pod_id, sandbox_config=config,

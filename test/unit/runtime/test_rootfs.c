@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "runtime/kernel.h"
@@ -443,7 +446,78 @@ static int not_shared_body(void **state)
 
 	if (mount_nested(state, MS_PRIVATE) < 0)
 		return 1;
-	return volume_open(&spec, &is_file, &err) >= 0 || err.code != ERR_INVALID || !strstr(err.text, "shared");
+	if (volume_open(&spec, &is_file, &err) >= 0 || err.code != ERR_STATE || !strstr(err.text, "not a shared mount"))
+		return 2;
+	err = (struct error)ERROR_INIT;
+	spec.propagation = PROPAGATION_HOST_TO_CONTAINER;
+	return volume_open(&spec, &is_file, &err) >= 0 || err.code != ERR_STATE || !strstr(err.text, "not a shared or slave mount");
+}
+
+/* A slave of another mount will do for one direction. */
+static int slave_body(void **state)
+{
+	struct volume_spec spec = { .host_path = in_place(state, "peer"), .propagation = PROPAGATION_HOST_TO_CONTAINER };
+	struct error err = ERROR_INIT;
+	bool is_file;
+
+	put_dir(in_place(state, "peer"));
+	if (mount_nested(state, MS_SHARED) < 0 || mount(layers[0], in_place(state, "peer"), NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, in_place(state, "peer"), NULL, MS_SLAVE, NULL) < 0 || try_volume(&spec) < 0)
+		return 1;
+	spec.propagation = PROPAGATION_BIDIRECTIONAL;
+	return volume_open(&spec, &is_file, &err) >= 0 || err.code != ERR_STATE;
+}
+
+/* What the host lets go is let go here, too, but only where asked for. */
+static int lets_go_body(void **state)
+{
+	struct volume_spec spec = { .host_path = layers[0] };
+
+	if (mount_nested(state, MS_SHARED) < 0)
+		return 1;
+	for (int i = 0; i < 2; i++) {
+		int fd;
+
+		spec.lets_go = i == 1;
+		fd = try_volume(&spec);
+		put_dir(in_place(state, "container"));
+		if (fd < 0 || attach(fd, in_place(state, "container")) < 0)
+			return 2;
+		if (umount2(in_place(state, "l0/sub"), 0) < 0)
+			return 3;
+		if (is_mount_of(in_place(state, "container/sub"), in_place(state, "container")) != (i == 0))
+			return 4 + i;
+		if (umount2(in_place(state, "container"), MNT_DETACH) < 0 ||
+		    mount("kern", in_place(state, "l0/sub"), "tmpfs", 0, NULL) < 0)
+			return 6;
+	}
+	return 0;
+}
+
+static unsigned long flags_of(int fd, const char *name)
+{
+	_cleanup_fd_ int sub = openat(fd, name, O_PATH | O_CLOEXEC);
+	struct statvfs st;
+
+	assert_return_code(fstatvfs(sub, &st), errno);
+	return st.f_flag;
+}
+
+static int attributes_body(void **state)
+{
+	struct volume_spec spec = { .host_path = layers[0],
+				    .readonly = true,
+				    .attributes = MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME,
+				    .tree_attributes = MOUNT_ATTR_NOSUID };
+	int fd;
+
+	if (mount_nested(state, MS_PRIVATE) < 0)
+		return 1;
+	fd = try_volume(&spec);
+	if (fd < 0 || (flags_of(fd, ".") & (ST_NOEXEC | ST_NOATIME | ST_RDONLY | ST_NOSUID | ST_NODEV)) !=
+			      (ST_NOEXEC | ST_NOATIME | ST_RDONLY | ST_NOSUID))
+		return 2;
+	return (flags_of(fd, "sub") & (ST_NOEXEC | ST_NOATIME | ST_RDONLY | ST_NOSUID)) != ST_NOSUID ? 3 : 0;
 }
 
 static void propagation(void **state)
@@ -453,6 +527,164 @@ static void propagation(void **state)
 	assert_int_equal(in_own_namespace(state, host_to_container_body), 0);
 	assert_int_equal(in_own_namespace(state, bidirectional_body), 0);
 	assert_int_equal(in_own_namespace(state, not_shared_body), 0);
+	assert_int_equal(in_own_namespace(state, slave_body), 0);
+	assert_int_equal(in_own_namespace(state, lets_go_body), 0);
+}
+
+static void attributes(void **state)
+{
+	skip_unless(geteuid() == 0, "not root");
+	assert_int_equal(in_own_namespace(state, attributes_body), 0);
+	assert_true(volume_takes_recursive_readonly());
+}
+
+/* Every kind of object, none of which is opened: a pipe without a writer would block, a device might do anything. */
+static void every_kind_of_host_path(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_fd_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static const char *const names[] = { "pipe", "socket", "device", "link", "l0/who" };
+	bool is_file;
+
+	skip_unless(geteuid() == 0, "not root");
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", in_place(state, "socket"));
+	assert_return_code(bind(listener, (struct sockaddr *)&address, sizeof(address)), errno);
+	assert_return_code(mkfifo(in_place(state, "pipe"), 0600), errno);
+	assert_return_code(mknod(in_place(state, "device"), S_IFCHR | 0600, makedev(1, 3)), errno);
+	assert_return_code(symlink("pipe", in_place(state, "link")), errno);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct stat there, here;
+		int fd = open_volume(in_place(state, names[i]), false, PROPAGATION_PRIVATE, &is_file);
+
+		assert_true(is_file);
+		assert_return_code(stat(in_place(state, names[i]), &there), errno);
+		assert_return_code(fstat(fd, &here), errno);
+		assert_true(here.st_ino == there.st_ino && here.st_dev == there.st_dev && here.st_mode == there.st_mode);
+		(void)close(fd);
+	}
+}
+
+static void host_paths_that_cannot_be(void **state)
+{
+	struct volume_spec spec = { .host_path = in_place(state, "loop"), .create_missing_dir = true };
+	bool is_file;
+
+	skip_unless(geteuid() == 0, "not root");
+	assert_return_code(symlink("loop", in_place(state, "loop")), errno);
+	assert_return_code(symlink("nowhere", in_place(state, "dangling")), errno);
+	expect_error(volume_open(&spec, &is_file, &err), ERR_STATE, "/loop: Too many levels of symbolic links");
+	spec.host_path = in_place(state, "l0/who/below");
+	expect_error(volume_open(&spec, &is_file, &err), ERR_STATE, "/l0/who/below: Not a directory");
+	spec.host_path = in_place(state, "dangling");
+	expect_error(volume_open(&spec, &is_file, &err), ERR_STATE, "/dangling: it is a symbolic link to nothing");
+	assert_int_not_equal(access(in_place(state, "nowhere"), F_OK), 0);
+}
+
+/* CVE-2019-16884, CVE-2019-19921: on /proc goes a procfs, whole. */
+static void cve_2019_16884_only_procfs_on_proc(void **state)
+{
+	struct volume_spec spec = { .host_path = "/proc", .must_be_procfs = true };
+	bool is_file;
+	int fd;
+
+	skip_unless(geteuid() == 0, "not root");
+	fd = expect_ok(volume_open(&spec, &is_file, &err));
+	assert_true(has(fd, "self/attr"));
+	(void)close(fd);
+	spec.host_path = "/proc/sys";
+	expect_error(volume_open(&spec, &is_file, &err), ERR_INVALID, "only a procfs");
+	spec.host_path = "/sys";
+	expect_error(volume_open(&spec, &is_file, &err), ERR_INVALID, "only a procfs");
+	spec.host_path = in_place(state, "l0");
+	expect_error(volume_open(&spec, &is_file, &err), ERR_INVALID, "only a procfs");
+}
+
+/* --- images as volumes --- */
+
+static void an_image_as_a_volume(void **state)
+{
+	struct image_volume_spec spec = { .layer_dirs = layers, .n_layers = 3, .attributes = MOUNT_ATTR_NOEXEC };
+	static const size_t counts[] = { 1, 3 };
+
+	skip_unless(geteuid() == 0, "not root");
+	put_dir(in_place(state, "l0/dir/sub"));
+	put_file(in_place(state, "l0/dir/sub/file"), "text");
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		int fd;
+
+		spec.n_layers = counts[i];
+		spec.sub_path = NULL;
+		fd = expect_ok(image_volume_open(&spec, &err));
+		assert_string_equal(content(fd, "who"), layers[0]);
+		assert_int_equal(try_write(fd, "new"), EROFS);
+		assert_true(flags_of(fd, ".") & ST_NOEXEC);
+		(void)close(fd);
+		spec.sub_path = "dir/./sub";
+		fd = expect_ok(image_volume_open(&spec, &err));
+		assert_string_equal(content(fd, "file"), "text");
+		assert_int_equal(try_write(fd, "new"), EROFS);
+		assert_true(flags_of(fd, ".") & ST_NOEXEC);
+		(void)close(fd);
+	}
+	assert_false(has(AT_FDCWD, in_place(state, "l0/new")));
+}
+
+/* As kernels before 6.15 need it. */
+static void a_sub_path_by_a_detour(void **state)
+{
+	struct overlay_spec spec = { layers, 2, NULL, NULL };
+	size_t before = count_mounts();
+	_cleanup_fd_ int mount_fd = -1;
+	_cleanup_fd_ int dir = -1;
+	int fd;
+
+	skip_unless(geteuid() == 0, "not root");
+	put_dir(in_place(state, "l1/dir"));
+	put_file(in_place(state, "l1/dir/file"), "text");
+	mount_fd = expect_ok(overlay_open(&spec, &err));
+	dir = openat(mount_fd, "dir", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_return_code(dir, errno);
+	fd = expect_ok(image_volume_copy_attached(mount_fd, dir, layers[0], &err));
+	assert_string_equal(content(fd, "file"), "text");
+	assert_int_equal(try_write(fd, "new"), EROFS);
+	assert_int_equal(count_mounts(), before);
+	/* it is a mount of its own, to be attached like any other */
+	assert_return_code(attach(fd, in_place(state, "l9")), errno);
+	assert_string_equal(get_file(in_place(state, "l9/file")), "text");
+	(void)close(fd);
+	assert_int_equal(umount2(in_place(state, "l9"), 0), 0);
+}
+
+/* Links of the image lead to where they lead in the image; "/etc" is its own. */
+static void sub_paths_stay_in_the_image(void **state)
+{
+	static const struct {
+		const char *path;
+		enum error_code code;
+		const char *sentence;
+	} bad[] = {
+		{ "missing", ERR_NOT_FOUND, "sub path missing does not exist in the image" },
+		{ "who", ERR_STATE, "sub path who of the image: Not a directory" },
+		{ "who/below", ERR_STATE, "Not a directory" },
+		{ "loop", ERR_STATE, "Too many levels" },
+		{ "magic", ERR_NOT_FOUND, "does not exist" },
+	};
+	struct image_volume_spec spec = { .layer_dirs = layers, .n_layers = 2, .sub_path = "out/inner" };
+	int fd;
+
+	skip_unless(geteuid() == 0, "not root");
+	put_dir(in_place(state, "l0/etc/inner"));
+	put_file(in_place(state, "l0/etc/inner/file"), "the image's");
+	assert_return_code(symlink("../../../../../../../../etc", in_place(state, "l0/out")), errno);
+	assert_return_code(symlink("loop", in_place(state, "l0/loop")), errno);
+	assert_return_code(symlink("/proc/self/root", in_place(state, "l0/magic")), errno);
+	fd = expect_ok(image_volume_open(&spec, &err));
+	assert_string_equal(content(fd, "file"), "the image's");
+	(void)close(fd);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		spec.sub_path = bad[i].path;
+		expect_error(image_volume_open(&spec, &err), bad[i].code, bad[i].sentence);
+	}
 }
 
 #define with_layers(test) cmocka_unit_test_setup_teardown(test, make_layers, place_remove)
@@ -472,6 +704,13 @@ int main(void)
 		with_layers(volumes_that_are_refused),
 		with_layers(readonly_and_recursively_readonly),
 		with_layers(propagation),
+		with_layers(attributes),
+		with_layers(every_kind_of_host_path),
+		with_layers(host_paths_that_cannot_be),
+		with_layers(cve_2019_16884_only_procfs_on_proc),
+		with_layers(an_image_as_a_volume),
+		with_layers(a_sub_path_by_a_detour),
+		with_layers(sub_paths_stay_in_the_image),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

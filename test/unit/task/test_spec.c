@@ -391,12 +391,126 @@ static void test_requested_mounts_replace_and_are_ordered(void **state)
 	c.config.n_mounts = 4;
 	assert_int_equal(container_mounts(&sandbox, &c.config, &arena, &list, &err), 0);
 	assert_int_equal(list.n, 8 + 4);
-	assert_string_equal(list.entries[8].spec.target, "/data");
+	assert_string_equal(list.entries[6].spec.target, "/data");
+	assert_string_equal(list.entries[7].spec.target, "/etc/hostname");
+	assert_string_equal(list.entries[8].spec.target, "/etc/resolv.conf");
 	assert_string_equal(list.entries[9].spec.target, "/etc/hosts");
 	assert_string_equal(list.entries[10].spec.target, "/dev/shm");
 	assert_string_equal(list.entries[11].spec.target, "/data/a/b");
 	assert_string_equal(list.entries[9].volume.host_path, "/src");
 	assert_true(list.entries[9].volume.readonly && list.entries[9].volume.create_missing_dir);
+}
+
+/* A volume on /etc does not hide the pod's files; of two mounts on one target the later one is on top. */
+static void test_nested_and_doubled_targets(void **state)
+{
+	_cleanup_arena_ struct arena arena = ARENA_INIT;
+	char etc[] = "/etc", data[] = "/data", first[] = "/first", second[] = "/second";
+	Cri__Mount mounts[3], *list_of_mounts[] = { &mounts[0], &mounts[1], &mounts[2] };
+	Cri__PodSandboxConfig pod_config;
+	struct sandbox sandbox = pod(&pod_config);
+	struct error err = ERROR_INIT;
+	struct mount_list list;
+	struct context c;
+
+	(void)state;
+	init_context(&c);
+	set_mount(&mounts[0], data, first);
+	set_mount(&mounts[1], etc, first);
+	set_mount(&mounts[2], data, second);
+	c.config.mounts = list_of_mounts;
+	c.config.n_mounts = 3;
+	assert_int_equal(container_mounts(&sandbox, &c.config, &arena, &list, &err), 0);
+	assert_int_equal(list.n, 10 + 3);
+	assert_string_equal(list.entries[6].volume.host_path, "/first");
+	assert_string_equal(list.entries[7].spec.target, "/etc");
+	assert_string_equal(list.entries[8].volume.host_path, "/second");
+	assert_string_equal(list.entries[12].spec.target, "/etc/resolv.conf");
+}
+
+/* Who mounts what the pods' directories lie in gets a copy that lets them go. */
+static void test_a_mount_of_the_host_lets_pods_go(void **state)
+{
+	static const struct {
+		const char *path;
+		bool lets_go;
+	} table[] = {
+		{ "/", true }, { "//state/./pods/", true }, { "/state/pods/x/fs", false }, { "/stat", false }, { "/other", false }
+	};
+	_cleanup_arena_ struct arena arena = ARENA_INIT;
+	char target[] = "/host";
+	Cri__PodSandboxConfig pod_config;
+	struct sandbox sandbox = pod(&pod_config);
+	struct error err = ERROR_INIT;
+	struct mount_list list;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		Cri__Mount mount, *mounts[] = { &mount };
+		struct context c;
+
+		init_context(&c);
+		set_mount(&mount, target, (char *)(uintptr_t)table[i].path);
+		c.config.mounts = mounts;
+		c.config.n_mounts = 1;
+		assert_int_equal(container_mounts(&sandbox, &c.config, &arena, &list, &err), 0);
+		assert_int_equal(find_mount(&list, "/host")->volume.lets_go, table[i].lets_go);
+	}
+}
+
+static void test_mount_options(void **state)
+{
+	_cleanup_arena_ struct arena arena = ARENA_INIT;
+	char target[] = "/data", noexec[] = "noexec", rnodev[] = "rnodev", rnosuid[] = "rnosuid", nosuid[] = "nosuid";
+	char *options[] = { noexec, rnodev, nosuid, rnosuid };
+	Cri__Mount mount, *mounts[] = { &mount };
+	Cri__PodSandboxConfig pod_config;
+	struct sandbox sandbox = pod(&pod_config);
+	struct error err = ERROR_INIT;
+	struct mount_list list;
+	struct context c;
+
+	(void)state;
+	init_context(&c);
+	set_mount(&mount, target, target);
+	mount.mount_options = options;
+	mount.n_mount_options = 4;
+	c.config.mounts = mounts;
+	c.config.n_mounts = 1;
+	assert_int_equal(container_mounts(&sandbox, &c.config, &arena, &list, &err), 0);
+	assert_int_equal(find_mount(&list, "/data")->volume.attributes, MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID);
+	assert_int_equal(find_mount(&list, "/data")->volume.tree_attributes, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+}
+
+/* Masks inside a bidirectional mount would reach the host. */
+static void test_masks_stay_in_the_container(void **state)
+{
+	_cleanup_arena_ struct arena arena = ARENA_INIT;
+	char sys[] = "/sys/", firmware[] = "/sys/firmware", *masked[] = { firmware };
+	Cri__Mount mount, *mounts[] = { &mount };
+	Cri__PodSandboxConfig pod_config;
+	struct sandbox sandbox = pod(&pod_config);
+	struct error err = ERROR_INIT;
+	struct mount_list list;
+	struct context c;
+
+	(void)state;
+	init_context(&c);
+	c.security.masked_paths = masked;
+	c.security.n_masked_paths = 1;
+	set_mount(&mount, sys, sys);
+	c.config.mounts = mounts;
+	c.config.n_mounts = 1;
+	assert_int_equal(container_mounts(&sandbox, &c.config, &arena, &list, &err), 0);
+	assert_int_equal(container_check_paths(&c.config, &list, &arena, &err), 0);
+	assert_null(find_mount(&list, "/sys/fs/cgroup"));
+	mount.propagation = CRI__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
+	assert_int_equal(container_mounts(&sandbox, &c.config, &arena, &list, &err), 0);
+	assert_int_equal(container_check_paths(&c.config, &list, &arena, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_non_null(strstr(err.text, "masked_paths: '/sys/firmware' lies in the bidirectional mount on /sys"));
+	c.security.privileged = true;
+	assert_int_equal(container_check_paths(&c.config, &list, &arena, &err), 0);
 }
 
 static void test_a_mounted_dev_replaces_all_below(void **state)
@@ -434,11 +548,15 @@ static void test_mounts_that_are_refused(void **state)
 		{ "/a/../b", "/src", false, false, NULL, ERR_INVALID, "'..'" },
 		{ "/..", "/src", false, false, NULL, ERR_INVALID, "'..'" },
 		{ "/", "/src", false, false, NULL, ERR_INVALID, "container_path" },
-		{ "/proc/", "/src", false, false, NULL, ERR_INVALID, "/proc" },
+		{ "/proc/sys", "/src", false, false, NULL, ERR_INVALID, "inside /proc" },
+		{ "/proc//./self/attr", "/src", false, false, NULL, ERR_INVALID, "inside /proc" },
+		{ "/proc", "", false, true, NULL, ERR_INVALID, "/proc" },
 		{ "/data", "src", false, false, NULL, ERR_INVALID, "host_path" },
 		{ "/data", "/src", true, false, NULL, ERR_INVALID, "recursive_read_only" },
-		{ "/data", "", false, true, NULL, ERR_UNIMPLEMENTED, "ImageVolumeMountFailed" },
 		{ "/data", "/src", false, false, "suid", ERR_INVALID, "mount_options" },
+		{ "/data", "/src", false, false, "ro", ERR_INVALID, "mount_options" },
+		{ "/data", "/src", false, false, "", ERR_INVALID, "mount_options" },
+		{ "/data", "/src", false, false, "rbind", ERR_INVALID, "mount_options" },
 	};
 
 	(void)state;
@@ -752,6 +870,10 @@ int main(void)
 		cmocka_unit_test(test_standard_mounts),
 		cmocka_unit_test(test_requested_mounts_replace_and_are_ordered),
 		cmocka_unit_test(test_a_mounted_dev_replaces_all_below),
+		cmocka_unit_test(test_nested_and_doubled_targets),
+		cmocka_unit_test(test_a_mount_of_the_host_lets_pods_go),
+		cmocka_unit_test(test_mount_options),
+		cmocka_unit_test(test_masks_stay_in_the_container),
 		cmocka_unit_test(test_mounts_that_are_refused),
 		cmocka_unit_test(test_masks),
 		cmocka_unit_test(test_devices),
