@@ -12,6 +12,13 @@
 /* Records between two checkpoints. At about 1.5 KiB each the log stays below 1 MiB (arbitrary). */
 #define CHECKPOINT_AFTER 512
 
+/*
+ * SQLite begins the log anew only when a writer finds all of it in the database file. A node that never rests always writes while a
+ * checkpoint goes on, so past this limit (16 MiB, arbitrary) the last piece is moved with the writer held up: the loop, for two syncs of a
+ * few pages, once for some five hundred pods. A node that rests for the time of a sync now and then never comes here.
+ */
+#define LOG_LIMIT_PAGES (16 * 256)
+
 /* What the log keeps of its length once it was written back: a burst of pods makes it grow, the quiet after it gives the disk back. */
 #define LOG_KEPT_BYTES "4194304"
 
@@ -221,10 +228,27 @@ void store_begin_checkpoint(struct store *store)
 	store->writes = 0;
 }
 
-int store_checkpoint(struct store *store, struct error *err)
+/* *ret_pages is the size of the log when it began. */
+static int move_log(struct store *store, int mode, int *ret_pages, struct error *err)
 {
-	/* PASSIVE never waits for the writer nor makes it wait; what it leaves, the next one takes. */
-	if (sqlite3_wal_checkpoint_v2(store->checkpointer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
+	int status = sqlite3_wal_checkpoint_v2(store->checkpointer, NULL, mode, ret_pages, NULL);
+
+	if (status != SQLITE_OK && status != SQLITE_BUSY) /* busy: the writer was quicker; what was left is the next one's */
 		return failed(store->checkpointer, "checkpoint store", err);
 	return 0;
+}
+
+int store_checkpoint(struct store *store, struct error *err)
+{
+	int pages;
+
+	/* PASSIVE never waits for the writer nor makes it wait; what it leaves, the next one takes. */
+	if (move_log(store, SQLITE_CHECKPOINT_PASSIVE, &pages, err) < 0)
+		return -1;
+	if (pages < LOG_LIMIT_PAGES)
+		return 0;
+	/* What was written during the first is little, and what is written during the second is less. */
+	if (move_log(store, SQLITE_CHECKPOINT_PASSIVE, &pages, err) < 0)
+		return -1;
+	return move_log(store, SQLITE_CHECKPOINT_RESTART, &pages, err);
 }

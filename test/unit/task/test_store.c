@@ -1,19 +1,24 @@
 /* The store: what was put is there after a reopening, also when nobody closed it. */
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "proto/store.pb-c.h"
 #include "task/store.h"
@@ -150,6 +155,92 @@ static void test_checkpoint_when_enough_was_written(void **state)
 	store_close(store);
 }
 
+/* ---- a node that never rests ---- */
+
+struct checkpoints {
+	struct store *store;
+	atomic_bool is_wanted, is_over;
+	unsigned n;
+};
+
+static void *make_checkpoints(void *arg)
+{
+	struct checkpoints *c = arg;
+	struct error err = ERROR_INIT;
+
+	while (!c->is_over) {
+		if (!c->is_wanted) {
+			sched_yield();
+			continue;
+		}
+		if (store_checkpoint(c->store, &err) < 0)
+			break;
+		c->n++;
+		c->is_wanted = false;
+	}
+	return NULL;
+}
+
+static off_t log_size(const struct fixture *fixture)
+{
+	char path[128];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s-wal", fixture->path);
+	return stat(path, &st) < 0 ? 0 : st.st_size;
+}
+
+/* As the node does it: one thread writes, more often than 200 pods a second do and never at rest for as long as a checkpoint takes; another
+ * one makes a checkpoint whenever enough was written. Without a limit the log grows to 60 MiB. */
+static off_t churn(const struct fixture *fixture)
+{
+	enum { WRITES = 15000, PAUSE_US = 100 };
+	struct checkpoints c = { .store = open_store(fixture) };
+	int64_t slowest_us = 0, total_us = 0;
+	off_t largest = 0;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, make_checkpoints, &c), 0);
+	for (uint32_t i = 0; i < WRITES; i++) {
+		char id[] = "sandbox-000";
+		int64_t began_us = clock_monotonic_us(), took_us;
+
+		(void)snprintf(id, sizeof(id), "sandbox-%03u", i % 400);
+		put(c.store, id, i);
+		took_us = clock_monotonic_us() - began_us;
+		slowest_us = took_us > slowest_us ? took_us : slowest_us;
+		total_us += took_us;
+		if (store_wants_checkpoint(c.store) && !c.is_wanted) {
+			store_begin_checkpoint(c.store);
+			c.is_wanted = true;
+		}
+		(void)usleep(PAUSE_US);
+		if (i % 100 == 0)
+			largest = log_size(fixture) > largest ? log_size(fixture) : largest;
+	}
+	c.is_over = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	print_message("%u checkpoints; the log grew to %lld KiB; a write took %lld us on average, %lld at most\n", c.n,
+		      (long long)largest / 1024, (long long)total_us / WRITES, (long long)slowest_us);
+	store_close(c.store);
+	return largest;
+}
+
+static void test_the_log_stays_small_under_permanent_churn(void **state)
+{
+	struct fixture fixture = { .dir = "/var/tmp/task-store-XXXXXX" };
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	if (!mkdtemp(fixture.dir)) {
+		print_message("skipped: no room in /var/tmp\n");
+		skip();
+	}
+	(void)snprintf(fixture.path, sizeof(fixture.path), "%s/store.db", fixture.dir);
+	assert_true(churn(&fixture) < 40 << 20);
+	assert_int_equal(io_remove_tree(AT_FDCWD, fixture.dir, &err), 0);
+}
+
 static void expect_refusal(const struct fixture *fixture, enum error_code code, const char *part)
 {
 	struct store *store = NULL;
@@ -213,6 +304,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_records_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_killed_writer_loses_nothing, setup, teardown),
+		cmocka_unit_test(test_the_log_stays_small_under_permanent_churn),
 		cmocka_unit_test_setup_teardown(test_checkpoint_when_enough_was_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_damaged_file_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_newer_format_is_refused, setup, teardown),
