@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/json_names.h"
 
 #define MEMBER(type, message, at) (*(type const *)(const void *)((const char *)(message) + (at)))
 
@@ -100,7 +101,7 @@ static cJSON *json_of_value(const ProtobufCFieldDescriptor *field, const void *a
 	return NULL;
 }
 
-static size_t value_size(ProtobufCType type)
+size_t json_value_size(ProtobufCType type)
 {
 	switch (type) {
 	case PROTOBUF_C_TYPE_INT64:
@@ -129,8 +130,7 @@ static size_t value_size(ProtobufCType type)
 	return 4;
 }
 
-/* map<> travels as repeated messages of a generated type with the fields key = 1 and value = 2. */
-static bool is_map(const ProtobufCFieldDescriptor *field)
+bool json_is_map(const ProtobufCFieldDescriptor *field)
 {
 	const ProtobufCMessageDescriptor *entry = field->descriptor;
 	size_t len;
@@ -166,7 +166,7 @@ static int fill_map(cJSON *object, const ProtobufCFieldDescriptor *field, Protob
 
 static int fill_list(cJSON *list, const ProtobufCFieldDescriptor *field, const char *items, size_t n)
 {
-	size_t step = value_size(field->type);
+	size_t step = json_value_size(field->type);
 
 	for (size_t i = 0; i < n; i++) {
 		if (add(list, NULL, json_of_value(field, items + i * step)) < 0)
@@ -177,7 +177,7 @@ static int fill_list(cJSON *list, const ProtobufCFieldDescriptor *field, const c
 
 static cJSON *json_of_repeated(const ProtobufCFieldDescriptor *field, const ProtobufCMessage *message)
 {
-	bool map = is_map(field);
+	bool map = json_is_map(field);
 	cJSON *json = map ? cJSON_CreateObject() : cJSON_CreateArray();
 	size_t n = MEMBER(size_t, message, field->quantifier_offset);
 	int status;
@@ -194,12 +194,11 @@ static cJSON *json_of_repeated(const ProtobufCFieldDescriptor *field, const Prot
 	return NULL;
 }
 
-/* "pod_sandbox_id" is "podSandboxId". */
-static void camel_case(char *out, size_t size, const char *name)
+void json_camel_case(char out[JSON_NAME_SIZE], const char *name)
 {
 	size_t n = 0;
 
-	for (; *name && n + 1 < size; name++) {
+	for (; *name && n + 1 < JSON_NAME_SIZE; name++) {
 		bool boundary = *name == '_' && name[1] >= 'a' && name[1] <= 'z';
 
 		if (boundary)
@@ -212,9 +211,9 @@ static void camel_case(char *out, size_t size, const char *name)
 static int add_field(cJSON *object, const ProtobufCFieldDescriptor *field, const ProtobufCMessage *message)
 {
 	const void *at = (const char *)message + field->offset;
-	char name[64];
+	char name[JSON_NAME_SIZE];
 
-	camel_case(name, sizeof(name), field->name);
+	json_camel_case(name, field->name);
 	if (field->label == PROTOBUF_C_LABEL_REPEATED)
 		return add(object, name, json_of_repeated(field, message));
 	if (field->type == PROTOBUF_C_TYPE_MESSAGE && !MEMBER(void *, at, 0))

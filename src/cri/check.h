@@ -35,5 +35,6 @@ check_fn check_list_images;
 check_fn check_image_status;
 check_fn check_remove_image;
 check_fn check_import_image;
+check_fn check_explain_container;
 
 #endif

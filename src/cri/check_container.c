@@ -4,6 +4,7 @@
 #include "cri/check.h"
 #include "cri/check_parts.h"
 #include "cri/rule.h"
+#include "proto/admin.pb-c.h"
 
 static const struct rule config_rules[] = {
 	NEEDED(Cri__ContainerConfig, metadata),
@@ -105,4 +106,23 @@ int check_create_container(const ProtobufCMessage *request, struct error *err)
 	if (check_container_config(FIELD(NULL, "config"), create->config, err) < 0)
 		return -1;
 	return create->sandbox_config ? check_pod_config(FIELD(NULL, "sandbox_config"), create->sandbox_config, err) : 0;
+}
+
+/* A container that is here, or both halves of a request for one. */
+int check_explain_container(const ProtobufCMessage *request, struct error *err)
+{
+	const Admin__ExplainContainerRequest *explain = (const Admin__ExplainContainerRequest *)request;
+	const struct field *at = FIELD(NULL, "container_id");
+
+	if (explain->container_id[0] != '\0' && (explain->config || explain->sandbox_config))
+		return field_error(at, err, ERR_INVALID, "contradicts config and sandbox_config");
+	if (explain->container_id[0] != '\0' || (!explain->config && !explain->sandbox_config))
+		return text_check(at, &text_id, explain->container_id, err);
+	if (!explain->config)
+		return field_error(FIELD(NULL, "config"), err, ERR_INVALID, "missing");
+	if (!explain->sandbox_config)
+		return field_error(FIELD(NULL, "sandbox_config"), err, ERR_INVALID, "missing");
+	if (check_container_config(FIELD(NULL, "config"), explain->config, err) < 0)
+		return -1;
+	return check_pod_config(FIELD(NULL, "sandbox_config"), explain->sandbox_config, err);
 }

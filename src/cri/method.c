@@ -68,6 +68,8 @@ static const struct method table[] = {
 	ROW(SERVICE_ADMIN, "ImportImage", admin, import_image_request, import_image_response, false, check_import_image,
 	    op_import_image),
 	ROW(SERVICE_ADMIN, "ListMachines", admin, list_machines_request, list_machines_response, false, NULL, op_list_machines),
+	ROW(SERVICE_ADMIN, "ExplainContainer", admin, explain_container_request, explain_container_response, false,
+	    check_explain_container, op_explain_container),
 };
 
 static const struct {

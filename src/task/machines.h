@@ -18,6 +18,7 @@ extern const struct machine pull_image_machine;
 extern const struct machine import_image_machine;
 extern const struct machine remove_image_machine;
 extern const struct machine status_machine;
+extern const struct machine explain_container_machine;
 extern const struct machine update_container_machine;
 extern const struct machine update_pod_machine;
 

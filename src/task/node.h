@@ -51,5 +51,6 @@ operation_fn op_image_fs_info;
 /* proto/admin.proto. */
 operation_fn op_import_image;
 operation_fn op_list_machines;
+operation_fn op_explain_container;
 
 #endif
