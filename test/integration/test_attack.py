@@ -266,7 +266,19 @@ def test_cve_2025_0750_logs_outside_of_the_pods_folder(client, image, path, logs
     assert not (logs / "escaped.log").exists()
 
 
-def test_cve_2021_41091_others_see_nothing(daemon, client, image):
+@pytest.fixture
+def reachable(daemon):
+    """The way to the daemon's directories is open to all, as /var/lib and /run are."""
+    way = [daemon.folder.parent, daemon.folder]
+    modes = [path.stat().st_mode for path in way]
+    for path in way:
+        path.chmod(0o755)
+    yield
+    for path, mode in zip(way, modes):
+        path.chmod(mode)
+
+
+def test_cve_2021_41091_others_see_nothing(daemon, client, image, reachable):
     """CVE-2021-41091, CVE-2021-41103, CVE-2024-25621: whoever is not root does not get into our directories."""
     with pod(client, "private", "/tmp") as (pod_id, config):
         start(client, pod_id, config, image, ["sleep", "1000"], log_path="")

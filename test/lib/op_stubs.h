@@ -45,5 +45,6 @@ OP_STUB(op_remove_image)
 OP_STUB(op_image_fs_info)
 OP_STUB(op_import_image)
 OP_STUB(op_list_machines)
+OP_STUB(op_explain_container)
 
 #endif
