@@ -31,6 +31,7 @@ struct volume_spec {
 	bool create_missing_dir;  /* a missing host path becomes a directory, as in containerd and CRI-O */
 	bool must_be_procfs;      /* ERR_INVALID for anything but the root of a procfs */
 	bool lets_go;             /* private, but what the host unmounts below it is unmounted here, too */
+	const char *label;        /* SELinux label for everything in it (relabel.h); NULL: as it is */
 	uint64_t attributes;      /* MOUNT_ATTR_* of mount_setattr(2) for its top mount alone ... */
 	uint64_t tree_attributes; /* ... and for every mount below as well */
 };

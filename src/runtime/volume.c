@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "runtime/kernel.h"
 #include "runtime/mountinfo.h"
+#include "runtime/relabel.h"
 #include "runtime/rootfs.h"
 
 #define COPY (OPEN_TREE_CLONE | AT_RECURSIVE)
@@ -173,11 +174,13 @@ static int open_copy(const struct volume_spec *spec, struct error *err)
 	_cleanup_fd_ int path = -1;
 	int fd;
 
-	if (spec->propagation == PROPAGATION_PRIVATE && !spec->must_be_procfs)
+	if (spec->propagation == PROPAGATION_PRIVATE && !spec->must_be_procfs && !spec->label)
 		return open_path(spec, COPY, err);
 	path = open_path(spec, 0, err);
 	if (path < 0 || check_procfs(spec, path, err) < 0 || check_propagation(spec, path, err) < 0)
 		return -1;
+	if (spec->label && relabel_tree(path, RELABEL_SELINUX, spec->label, err) < 0)
+		return error_prefix(err, "host path %s", spec->host_path);
 	fd = sys_open_tree(path, "", COPY | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	return fd < 0 ? error_sys(err, errno, "copy the mount of host path %s", spec->host_path) : fd;
 }

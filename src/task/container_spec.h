@@ -99,6 +99,7 @@ struct mount_entry {
 	struct mount_spec spec; /* fd is -1 until somebody opened the volume */
 	bool is_volume;
 	struct volume_spec volume;
+	bool relabels;        /* the volume is to be labelled where SELinux is on */
 	bool is_image;        /* an image's files; attributes in `volume` */
 	size_t image_number;  /* in the container's struct volume_images */
 	const char *sub_path; /* of the image; "": all of it */
@@ -115,6 +116,9 @@ int container_mounts(const struct sandbox *sandbox, const Cri__ContainerConfig *
 		     struct mount_list *ret_list, struct error *err);
 
 bool mount_is_image(const Cri__Mount *mount);
+
+/* The SELinux label by which the container may use files: container_file_t with the user and the level of the request. */
+const char *container_file_label(const Cri__ContainerConfig *config, struct arena *arena);
 
 /* True for `top` itself as well. Both are clean. */
 bool path_is_below(const char *path, const char *top);

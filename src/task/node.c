@@ -122,6 +122,7 @@ static void read_oom_score(struct node *node)
 	struct error ignored = ERROR_INIT;
 
 	node->may_lower_oom_score = has_capability(CAP_SYS_RESOURCE);
+	node->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
 	node->may_recursive_readonly = volume_takes_recursive_readonly();
 	if (io_read_file(AT_FDCWD, "/proc/self/oom_score_adj", &text, &ignored) == 0 && text.data)
 		node->own_oom_score_adj = (int)strtol(text.data, NULL, 10);

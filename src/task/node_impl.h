@@ -56,6 +56,7 @@ struct node {
 	struct rlimit_set rlimits; /* of every container and every command in one */
 	int own_oom_score_adj;
 	bool may_lower_oom_score;    /* CAP_SYS_RESOURCE */
+	bool has_selinux;            /* it labels files */
 	bool may_recursive_readonly; /* volume_takes_recursive_readonly() */
 	bool warned_oom_score;
 

@@ -159,6 +159,7 @@ static int convert_host_path(const struct sandbox *sandbox, const Cri__Mount *fr
 	if (from->recursive_read_only && (!from->readonly || from->propagation != CRI__MOUNT_PROPAGATION__PROPAGATION_PRIVATE))
 		return error_set(err, ERR_INVALID, "recursive_read_only needs readonly and private propagation");
 	to->is_volume = true;
+	to->relabels = from->selinux_relabel;
 	to->volume.host_path = from->host_path;
 	to->volume.readonly = from->readonly;
 	to->volume.recursive_readonly = from->recursive_read_only;
@@ -190,6 +191,14 @@ static int convert(const struct sandbox *sandbox, const Cri__Mount *from, size_t
 		return error_set(err, ERR_INVALID, "container_path '/proc': an image is no procfs");
 	convert_image(from, (*n_images)++, to);
 	return 0;
+}
+
+const char *container_file_label(const Cri__ContainerConfig *config, struct arena *arena)
+{
+	const Cri__SELinuxOption *options = container_security(config)->selinux_options;
+
+	return arena_printf(arena, "%s:object_r:container_file_t:%s", options && *options->user ? options->user : "system_u",
+			    options && *options->level ? options->level : "s0");
 }
 
 bool mount_is_image(const Cri__Mount *mount)

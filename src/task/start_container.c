@@ -188,6 +188,16 @@ static int open_image_volume(const struct container *container, const struct mou
 	return fd < 0 ? error_prefix(err, "ImageVolumeMountFailed: image %.200s", image->id) : fd;
 }
 
+static int open_host_volume(struct start_container *op, struct mount_entry *entry, struct error *err)
+{
+	if (entry->relabels && op->op.node->has_selinux) {
+		entry->volume.label = container_file_label(op->container->config, &op->scratch);
+		if (!entry->volume.label)
+			return error_set(err, ERR_EXHAUSTED, "out of memory");
+	}
+	return volume_open(&entry->volume, &entry->spec.target_is_file, err);
+}
+
 static int open_mounts(struct start_container *op, struct error *err)
 {
 	const struct container *container = op->container;
@@ -199,8 +209,7 @@ static int open_mounts(struct start_container *op, struct error *err)
 
 		if (!entry->is_volume && !entry->is_image)
 			continue;
-		entry->spec.fd = entry->is_image ? open_image_volume(container, entry, err)
-						 : volume_open(&entry->volume, &entry->spec.target_is_file, err);
+		entry->spec.fd = entry->is_image ? open_image_volume(container, entry, err) : open_host_volume(op, entry, err);
 		if (entry->spec.fd < 0)
 			return error_prefix(err, "mount on %s", entry->spec.target);
 	}

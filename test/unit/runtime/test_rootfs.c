@@ -8,8 +8,10 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 #include "runtime/kernel.h"
+#include "runtime/relabel.h"
 #include "runtime/rootfs_internal.h"
 
 /* Layers "l0" (topmost) to "l9", each with a file of its own name and with "who", upper and work directory "up" and "work". */
@@ -599,6 +601,94 @@ static void cve_2019_16884_only_procfs_on_proc(void **state)
 	expect_error(volume_open(&spec, &is_file, &err), ERR_INVALID, "only a procfs");
 }
 
+/* --- labels --- */
+
+#define LABEL "system_u:object_r:container_file_t:s0:c1,c2"
+
+static bool has_label(const char *path)
+{
+	char label[64] = "";
+
+	return lgetxattr(path, "trusted.kern", label, sizeof(label)) == sizeof(LABEL) && !strcmp(label, LABEL);
+}
+
+static int relabel(const char *path, struct error *err)
+{
+	_cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
+
+	assert_return_code(fd, errno);
+	return relabel_tree(fd, "trusted.kern", LABEL, err);
+}
+
+/* Links get a label and lead nowhere; other mounts are left alone; pipes are not opened. */
+static int labels_body(void **state)
+{
+	struct stat before, after;
+
+	put_dir(in_place(state, "l0/a/b/c"));
+	put_file(in_place(state, "l0/a/b/c/file"), "");
+	put_file(in_place(state, "outside"), "");
+	if (symlink("../../outside", in_place(state, "l0/a/link")) < 0 || symlink("/", in_place(state, "l0/a/root")) < 0 ||
+	    mkfifo(in_place(state, "l0/a/pipe"), 0600) < 0)
+		return 1;
+	put_dir(in_place(state, "l0/a/mounted"));
+	if (mount("kern", in_place(state, "l0/a/mounted"), "tmpfs", 0, NULL) < 0)
+		return 2;
+	put_file(in_place(state, "l0/a/mounted/file"), "");
+	expect_ok(relabel(layers[0], &err));
+	if (!has_label(layers[0]) || !has_label(in_place(state, "l0/a/b/c/file")) || !has_label(in_place(state, "l0/a/link")) ||
+	    !has_label(in_place(state, "l0/a/pipe")))
+		return 3;
+	if (has_label(in_place(state, "outside")) || has_label("/") || has_label(in_place(state, "l0/a/mounted")) ||
+	    has_label(in_place(state, "l0/a/mounted/file")))
+		return 4;
+	/* what is right is not written again */
+	if (stat(in_place(state, "l0/a/b/c/file"), &before) < 0)
+		return 5;
+	(void)usleep(20000);
+	expect_ok(relabel(layers[0], &err));
+	if (stat(in_place(state, "l0/a/b/c/file"), &after) < 0 || before.st_ctim.tv_nsec != after.st_ctim.tv_nsec)
+		return 6;
+	/* a single file */
+	expect_ok(relabel(in_place(state, "outside"), &err));
+	return has_label(in_place(state, "outside")) ? 0 : 7;
+}
+
+static void labels(void **state)
+{
+	skip_unless(geteuid() == 0, "not root");
+	assert_int_equal(in_own_namespace(state, labels_body), 0);
+}
+
+/* CVE-2021-43816: the host's own files keep their labels, by whatever path. */
+static void cve_2021_43816_the_hosts_files_keep_their_labels(void **state)
+{
+	static const char *const paths[] = { "/",    "/etc",     "/etc/passwd", "/usr", "/usr/bin",
+					     "/var", "/var/lib", "/proc/self",  "/tmp" };
+
+	skip_unless(geteuid() == 0, "not root");
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		expect_error(relabel(paths[i], &err), ERR_INVALID, "is the host's own");
+	assert_return_code(symlink("/etc/passwd", in_place(state, "link")), errno);
+	expect_error(relabel(in_place(state, "link"), &err), ERR_INVALID, "/etc/passwd is the host's own");
+}
+
+static void trees_that_are_too_deep(void **state)
+{
+	char path[2048];
+	size_t n;
+
+	(void)state;
+	n = (size_t)snprintf(path, sizeof(path), "%s", layers[0]);
+
+	skip_unless(geteuid() == 0, "not root");
+	for (int i = 0; i < 200; i++) {
+		n += (size_t)snprintf(path + n, sizeof(path) - n, "/d");
+		assert_return_code(mkdir(path, 0755), errno);
+	}
+	expect_error(relabel(layers[0], &err), ERR_EXHAUSTED, "more than 128 directories deep");
+}
+
 /* --- images as volumes --- */
 
 static void an_image_as_a_volume(void **state)
@@ -708,6 +798,9 @@ int main(void)
 		with_layers(every_kind_of_host_path),
 		with_layers(host_paths_that_cannot_be),
 		with_layers(cve_2019_16884_only_procfs_on_proc),
+		with_layers(labels),
+		with_layers(cve_2021_43816_the_hosts_files_keep_their_labels),
+		with_layers(trees_that_are_too_deep),
 		with_layers(an_image_as_a_volume),
 		with_layers(a_sub_path_by_a_detour),
 		with_layers(sub_paths_stay_in_the_image),
