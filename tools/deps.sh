@@ -29,6 +29,7 @@ zlib1g-dev              and the other
 libssl-dev              digests
 libsqlite3-dev          the store
 libinih-dev             the configuration file
+libyaml-dev             CDI Specs, which vendors write in YAML
 uthash-dev              hash tables and lists
 libcmocka-dev           unit tests, which a debug build contains
 '

@@ -32,8 +32,8 @@ struct option {
 	const char *help; /* lines, each shorter than MAX_TEXT */
 };
 
-static check_fn check_socket, check_path, check_level, check_auto_or_path, check_cgroup, check_seccomp, check_link, check_cidr,
-	check_mtu;
+static check_fn check_socket, check_path, check_paths, check_level, check_auto_or_path, check_cgroup, check_seccomp, check_link,
+	check_cidr, check_mtu;
 
 #define TEXT_OPTION(section, field, initial, check, help)                                                                          \
 	{                                                                                                                          \
@@ -69,6 +69,9 @@ static const struct option options[] = {
 	TEXT_OPTION("runtime", rlimits, "", NULL,
 		    "Resource limits of containers (setrlimit(2)): NAME=SOFT[:HARD], separated by commas, such as\n"
 		    "nofile=1024:524288,core=0. The others are those with which the daemon was started."),
+	TEXT_OPTION("runtime", cdi_dirs, "/etc/cdi,/var/run/cdi", check_paths,
+		    "Directories of CDI Specs, separated by commas; of two Specs with the same device the one in the\n"
+		    "later directory counts."),
 	FLAG_OPTION("runtime", clamp_oom_score_adj, "true",
 		    "Without CAP_SYS_RESOURCE the OOM score cannot be lowered: take the lowest that is allowed\n"
 		    "(true), or fail the start (false)."),
@@ -92,6 +95,15 @@ static const struct option options[] = {
 static int check_path(const char *value, struct error *err)
 {
 	return value[0] == '/' ? 0 : error_set(err, ERR_INVALID, "must be an absolute path");
+}
+
+static int check_paths(const char *value, struct error *err)
+{
+	for (const char *p = value; *p; p += strcspn(p, ","), p += *p == ',') {
+		if (*p != '/')
+			return error_set(err, ERR_INVALID, "must be absolute paths, separated by commas");
+	}
+	return 0;
 }
 
 static int check_socket(const char *value, struct error *err)

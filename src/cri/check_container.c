@@ -13,7 +13,6 @@ static const struct rule config_rules[] = {
 	MAP(Cri__ContainerConfig, annotations, CHECK_MAX_MAP_BYTES, text_label_key, text_any),
 	TEXT(Cri__ContainerConfig, log_path, text_relative_path),
 	REFUSED(Cri__ContainerConfig, windows, "this node runs Linux"),
-	LATER_LIST(Cri__ContainerConfig, cdi_devices, "CDI_devices", "CDI devices are not built yet"),
 };
 
 static const struct rule metadata_rules[] = {
@@ -24,6 +23,13 @@ static const struct rule device_rules[] = {
 	TEXT(Cri__Device, container_path, text_path),
 	TEXT(Cri__Device, host_path, text_path),
 	TEXT(Cri__Device, permissions, text_permissions),
+};
+
+/* A node has some dozens of them, each asked for once (arbitrary). */
+#define MAX_CDI_DEVICES 256
+
+static const struct rule cdi_rules[] = {
+	TEXT(Cri__CDIDevice, name, text_cdi_device),
 };
 
 /* Values are bytes, and what execve(2) takes is "KEY=VALUE" without a NUL inside. */
@@ -55,6 +61,13 @@ static int check_devices(const struct field *at, const Cri__ContainerConfig *con
 				   CHECK_MAX_ITEMS);
 	for (size_t i = 0; i < config->n_devices; i++) {
 		if (RULES_APPLY(ITEM(at, "devices", i), device_rules, config->devices[i], err) < 0)
+			return -1;
+	}
+	if (config->n_cdi_devices > MAX_CDI_DEVICES)
+		return field_error(FIELD(at, "CDI_devices"), err, ERR_INVALID, "has %zu items, the limit is %d",
+				   config->n_cdi_devices, MAX_CDI_DEVICES);
+	for (size_t i = 0; i < config->n_cdi_devices; i++) {
+		if (RULES_APPLY(ITEM(at, "CDI_devices", i), cdi_rules, config->cdi_devices[i], err) < 0)
 			return -1;
 	}
 	return 0;

@@ -195,6 +195,16 @@ static bool is_permissions(const char *text)
 	return is_made_of(text, "rwm");
 }
 
+/* The vendor's and the class's names begin with a letter, the device's with one or a digit; the Specs know the rest. */
+static bool is_cdi_device(const char *text)
+{
+	const char *slash = strchr(text, '/'), *equals = strchr(text, '=');
+
+	return slash && equals && slash < equals && isalpha((unsigned char)text[0]) && isalpha((unsigned char)slash[1]) &&
+	       isalnum((unsigned char)equals[1]) &&
+	       is_made_of(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/=");
+}
+
 const struct text_rule text_id = { .must = "an id without control characters", .max_bytes = MAX_ID, .valid = is_plain };
 const struct text_rule text_optional_id = {
 	.must = "an id without control characters", .max_bytes = MAX_ID, .optional = true, .valid = is_plain
@@ -253,6 +263,9 @@ const struct text_rule text_address = { .must = "an IP address", .max_bytes = MA
 const struct text_rule text_host_ip = { .must = "an IP address", .max_bytes = MAX_NAME, .optional = true, .valid = is_ip };
 const struct text_rule text_dns_word = { .must = "one word", .max_bytes = MAX_NAME, .valid = is_word };
 const struct text_rule text_permissions = { .must = "letters of \"rwm\"", .max_bytes = 3, .valid = is_permissions };
+const struct text_rule text_cdi_device = { .must = "a CDI device (\"vendor.com/class=name\")",
+					   .max_bytes = MAX_NAME,
+					   .valid = is_cdi_device };
 const struct text_rule text_secret = {
 	.must = "free of control characters", .max_bytes = MAX_SECRET, .optional = true, .secret = true, .valid = is_plain
 };

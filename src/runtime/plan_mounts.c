@@ -338,9 +338,9 @@ static int lay_device(struct plan_build *build, const struct device_spec *device
 	if (clean_path(path, device->path, "device", err) < 0 || outside_uid(user_ns, device->uid, &uid, err) < 0 ||
 	    outside_gid(user_ns, device->gid, &gid, err) < 0)
 		return -1;
-	if (strncmp(path, "/dev/", 5) || (device->type != S_IFCHR && device->type != S_IFBLK) || device->major > 0xfff ||
-	    device->minor > 0xfffff)
-		return error_set(err, ERR_INVALID, "device '%s' is not a character or block device below /dev", path);
+	if (strncmp(path, "/dev/", 5) || (device->type != S_IFCHR && device->type != S_IFBLK && device->type != S_IFIFO) ||
+	    device->major > 0xfff || device->minor > 0xfffff)
+		return error_set(err, ERR_INVALID, "device '%s' is not a device or a fifo below /dev", path);
 	op = plan_add(build, PLAN_DEVICE);
 	op->text = plan_add_text(build, path);
 	op->mode = device->type | (device->mode & 07777);

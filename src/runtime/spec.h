@@ -101,7 +101,7 @@ struct mount_spec {
 
 struct device_spec {
 	const char *path; /* absolute, inside the container, below /dev */
-	mode_t type;      /* S_IFCHR or S_IFBLK */
+	mode_t type;      /* S_IFCHR, S_IFBLK or S_IFIFO */
 	mode_t mode;
 	unsigned major, minor;
 	uid_t uid; /* the container's ids */
@@ -163,8 +163,8 @@ struct container_spec {
 
 	/* its world */
 	const struct user_ns_spec *user_ns; /* NULL: the host's */
-	int net_ns, ipc_ns, uts_ns; /* descriptor, NS_NEW (with lo set up) or NS_HOST */
-	int pid_ns;                 /* descriptor, NS_NEW or NS_HOST */
+	int net_ns, ipc_ns, uts_ns;         /* descriptor, NS_NEW (with lo set up) or NS_HOST */
+	int pid_ns;                         /* descriptor, NS_NEW or NS_HOST */
 	bool new_cgroup_ns;
 	bool joins_cgroup_ns;
 	int cgroup_ns;                     /* descriptor, with joins_cgroup_ns */

@@ -83,8 +83,6 @@ static int check_devices(const Cri__ContainerConfig *config, struct error *err)
 			return error_set(err, ERR_INVALID, "config.devices[%zu].permissions: '%s' is not made of r, w, m", i,
 					 device->permissions);
 	}
-	if (config->n_cdi_devices > 0)
-		return error_set(err, ERR_UNIMPLEMENTED, "config.CDI_devices: not supported");
 	return 0;
 }
 

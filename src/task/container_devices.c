@@ -18,7 +18,6 @@
 struct collection {
 	struct device_list *list;
 	struct arena *arena;
-	size_t room;
 };
 
 static const struct {
@@ -33,18 +32,18 @@ static const struct {
 /* What is not the host's business in a container: the first four are mounts of its own, the rest udev's and the terminal's. */
 static const char *const skipped[] = { "pts", "shm", "mqueue", "fd", ".udev", "console", "ptmx", ".lxc", ".lxd-mounts" };
 
-static bool has_device(const struct device_list *list, const char *path)
+static struct device_spec *find_device(const struct device_list *list, const char *path)
 {
 	for (size_t i = 0; i < list->n_devices; i++)
 		if (!strcmp(list->devices[i].path, path))
-			return true;
-	return false;
+			return &list->devices[i];
+	return NULL;
 }
 
 static int grow(struct collection *c, struct error *err)
 {
 	struct device_list *list = c->list;
-	size_t room = c->room ? 2 * c->room : 32;
+	size_t room = list->room ? 2 * list->room : 32;
 	struct device_spec *devices = arena_new_array(c->arena, struct device_spec, room);
 	struct device_rule *rules = arena_new_array(c->arena, struct device_rule, room);
 
@@ -56,22 +55,14 @@ static int grow(struct collection *c, struct error *err)
 		memcpy(rules, list->rules, list->n_rules * sizeof(*rules));
 	list->devices = devices;
 	list->rules = rules;
-	c->room = room;
+	list->room = room;
 	return 0;
 }
 
-static int add_device(struct collection *c, const char *path, const struct stat *st, struct error *err)
+static struct device_spec device_of(const char *path, const struct stat *st)
 {
-	struct device_list *list = c->list;
-
-	if (has_device(list, path))
-		return 0;
-	if (list->n_devices == MAX_DEVICES)
-		return error_set(err, ERR_INVALID, "devices: more than %d", MAX_DEVICES);
-	if (list->n_devices == c->room && grow(c, err) < 0)
-		return -1;
-	list->devices[list->n_devices] = (struct device_spec){
-		.path = arena_strdup(c->arena, path),
+	return (struct device_spec){
+		.path = path,
 		.type = st->st_mode & S_IFMT,
 		.mode = st->st_mode & 07777,
 		.major = major(st->st_rdev),
@@ -79,9 +70,23 @@ static int add_device(struct collection *c, const char *path, const struct stat 
 		.uid = st->st_uid,
 		.gid = st->st_gid,
 	};
-	if (!list->devices[list->n_devices].path)
+}
+
+/* The first of a path stays. */
+static int add_device(struct collection *c, const char *path, const struct stat *st, struct error *err)
+{
+	struct device_list *list = c->list;
+
+	if (find_device(list, path))
+		return 0;
+	if (list->n_devices == MAX_DEVICES)
+		return error_set(err, ERR_INVALID, "devices: more than %d", MAX_DEVICES);
+	if (list->n_devices == list->room && grow(c, err) < 0)
+		return -1;
+	path = arena_strdup(c->arena, path);
+	if (!path)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	list->n_devices++;
+	list->devices[list->n_devices++] = device_of(path, st);
 	return 0;
 }
 
@@ -103,7 +108,7 @@ static int add_rule(struct collection *c, const struct stat *st, const char *per
 
 	if (list->n_rules == MAX_DEVICES)
 		return error_set(err, ERR_INVALID, "devices: more than %d", MAX_DEVICES);
-	if (list->n_rules == c->room && grow(c, err) < 0)
+	if (list->n_rules == list->room && grow(c, err) < 0)
 		return -1;
 	list->rules[list->n_rules++] = (struct device_rule){
 		.type = S_ISBLK(st->st_mode) ? 'b' : 'c',
@@ -197,4 +202,18 @@ int container_devices(const Cri__ContainerConfig *config, struct arena *arena, s
 	if (!ret_list->restricted && add_tree(&c, "/dev", "/dev", NULL, 0, err) < 0)
 		return -1;
 	return add_standard(&c, err);
+}
+
+int device_list_put(struct device_list *list, struct arena *arena, const char *path, const struct stat *st, const char *access,
+		    struct error *err)
+{
+	struct collection c = { .list = list, .arena = arena };
+	struct device_spec *known = find_device(list, path);
+
+	if (*access && add_rule(&c, st, access, err) < 0)
+		return -1;
+	if (!known)
+		return add_device(&c, path, st, err);
+	*known = device_of(known->path, st);
+	return 0;
 }

@@ -25,6 +25,7 @@ struct image_config;
 struct node;
 struct sandbox;
 struct seccomp_filter;
+struct stat;
 
 /* Refuses what is wrong (ERR_INVALID) or what this node cannot do (ERR_UNIMPLEMENTED), naming the field. */
 int container_check(const struct sandbox *sandbox, const Cri__ContainerConfig *config, const struct image *image,
@@ -141,10 +142,15 @@ struct device_list {
 	size_t n_devices;
 	struct device_rule *rules; /* for the cgroup; not counting the standard ones */
 	size_t n_rules;
+	size_t room; /* of both lists */
 	bool restricted;
 };
 
 /* The standard devices, and the request's or, when privileged, the host's. Looks at the host: blocks. */
 int container_devices(const Cri__ContainerConfig *config, struct arena *arena, struct device_list *ret_list, struct error *err);
+
+/* One more device, in the place of one with the same path; `access` is for the cgroup's rule, "" for none. */
+int device_list_put(struct device_list *list, struct arena *arena, const char *path, const struct stat *st, const char *access,
+		    struct error *err);
 
 #endif

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "image/image.h"
 #include "loop/lane.h"
+#include "task/container_cdi.h"
 #include "task/container_spec.h"
 #include "task/latecomer.h"
 #include "task/machines.h"
@@ -85,6 +86,15 @@ static int make_dir(const char *dir, const char *name, mode_t mode, struct error
 	return 0;
 }
 
+/* So that the caller learns at once of a device that is not there; they are asked again when the container starts. */
+static int check_cdi(const struct container *container, struct error *err)
+{
+	_cleanup_arena_ struct arena scratch = ARENA_INIT;
+	struct cdi_edits edits;
+
+	return container_cdi(container, &scratch, &edits, err) < 0 ? error_prefix(err, "config.CDI_devices") : 0;
+}
+
 /* The upper directory's mode is that of the container's root. */
 static int make_directories_work(struct task *task, struct error *err)
 {
@@ -95,7 +105,7 @@ static int make_directories_work(struct task *task, struct error *err)
 		return -1;
 	if (make_dir(container->state_dir, "", 0700, err) < 0)
 		return -1;
-	return container_keep_seccomp(container, err);
+	return check_cdi(container, err) < 0 ? -1 : container_keep_seccomp(container, err);
 }
 
 static enum verdict make_directories(struct task *task, struct error *err)

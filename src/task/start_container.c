@@ -23,6 +23,7 @@
 #include "runtime/plan.h"
 #include "runtime/spawner.h"
 #include "task/cleanup.h"
+#include "task/container_cdi.h"
 #include "task/logs.h"
 #include "task/machines.h"
 #include "task/mount_points.h"
@@ -162,7 +163,10 @@ static int find_user_work(struct task *task, struct error *err)
 	op->cwd = arena_strdup(&op->keep, container_cwd(container->config, image));
 	if (!hostname || !op->cwd)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	return container_env(container->config, image, hostname, user.home, &op->keep, &op->env, err);
+	if (container_env(container->config, image, hostname, user.home, &op->keep, &op->env, err) < 0 ||
+	    container_cdi(container, &op->scratch, &op->cdi, err) < 0 || cdi_add_env(&op->cdi, &op->keep, &op->env, err) < 0)
+		return -1;
+	return cdi_add_groups(&op->cdi, &op->keep, &op->user, err);
 }
 
 static enum verdict find_user(struct task *task, struct error *err)
@@ -202,7 +206,8 @@ static int open_mounts(struct start_container *op, struct error *err)
 {
 	const struct container *container = op->container;
 
-	if (container_mounts(container->sandbox, container->config, &op->scratch, &op->mounts, err) < 0)
+	if (container_mounts(container->sandbox, container->config, &op->scratch, &op->mounts, err) < 0 ||
+	    cdi_add_mounts(&op->cdi, &op->scratch, &op->mounts, err) < 0)
 		return -1;
 	for (size_t i = 0; i < op->mounts.n; i++) {
 		struct mount_entry *entry = &op->mounts.entries[i];
@@ -247,9 +252,10 @@ static int open_volumes_work(struct task *task, struct error *err)
 {
 	struct start_container *op = start_container_of(task);
 
-	if (open_pid_ns(op, err) < 0 || open_mounts_for_others(op, err) < 0)
+	if (open_pid_ns(op, err) < 0 || open_mounts_for_others(op, err) < 0 ||
+	    container_devices(op->container->config, &op->scratch, &op->devices, err) < 0)
 		return -1;
-	return container_devices(op->container->config, &op->scratch, &op->devices, err);
+	return cdi_add_devices(&op->cdi, &op->user, &op->scratch, &op->devices, err);
 }
 
 /* Whose PID namespace: the descriptor is copied here, because its owner may end meanwhile. */

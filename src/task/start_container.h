@@ -3,6 +3,7 @@
 #define MONOPOD_TASK_START_CONTAINER_H
 
 #include "base/arena.h"
+#include "runtime/cdi.h"
 #include "runtime/spawner.h"
 #include "task/container.h"
 #include "task/container_spec.h"
@@ -17,6 +18,7 @@ struct start_container {
 	struct container *container;
 	struct arena scratch; /* what only the start needs */
 	struct arena keep;    /* what the container keeps: user, env, cwd */
+	struct cdi_edits cdi; /* of its CDI devices */
 	struct container_user user;
 	char **env;
 	char *cwd;

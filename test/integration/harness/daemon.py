@@ -25,8 +25,9 @@ class Daemon:
         self.options = {
             "server.socket": self.socket, "server.root_dir": self.folder / "root", "server.state_dir": self.folder / "state",
             "server.log_level": "debug", "net.bridge": f"mp{letter}{TAG}", "net.pod_cidr": f"10.{number}.0.0/16",
-            "image.certs_dir": self.folder / "certs.d", "runtime.cgroup_parent": CGROUP_PARENT, **(options or {})}
+            "image.certs_dir": self.folder / "certs.d", "runtime.cdi_dirs": f"{self.folder}/no-cdi,{self.folder}/cdi", "runtime.cgroup_parent": CGROUP_PARENT, **(options or {})}
         self.bridge = self.options["net.bridge"]
+        self.cdi_dir = self.folder / "cdi"
         self.environment = {**os.environ, "MONOPOD_FAULT_FILE": str(self.fault_file), "ASAN_OPTIONS":
                             "quarantine_size_mb=4:abort_on_error=0:exitcode=99:detect_leaks=1:allocator_release_to_os_interval_ms=500",
                             "UBSAN_OPTIONS": "print_stacktrace=1", **(environment or {})}

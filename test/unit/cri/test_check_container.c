@@ -151,7 +151,10 @@ static void test_config(void **state)
 	INVALID("config.log_path:", f.config.log_path = TEXT("/absolute"));
 	FINE(f.config.log_path = TEXT(""));
 	INVALID("config.windows:", f.config.windows = &f.windows);
-	LATER("config.CDI_devices:", f.config.cdi_devices = f.cdis, f.config.n_cdi_devices = 1);
+	INVALID("config.CDI_devices[0].name: missing", f.config.cdi_devices = f.cdis, f.config.n_cdi_devices = 1);
+	INVALID("config.CDI_devices[0].name: must be", f.config.cdi_devices = f.cdis, f.config.n_cdi_devices = 1,
+		f.cdi.name = TEXT("/dev/x"));
+	FINE(f.config.cdi_devices = f.cdis, f.config.n_cdi_devices = 1, f.cdi.name = TEXT("v.com/class=0"));
 	INVALID("sandbox_config.metadata: missing", f.request.sandbox_config = &f.pod);
 	FINE(f.config.linux = NULL);
 }

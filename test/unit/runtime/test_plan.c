@@ -291,7 +291,7 @@ static void contradictions_are_refused(void **state)
 	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "device '/etc/null'");
 	device.path = "/dev/../etc/null";
 	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "contains '..'");
-	device = (struct device_spec){ "/dev/sock", S_IFIFO, 0666, 1, 3, 0, 0, false };
+	device = (struct device_spec){ "/dev/sock", S_IFSOCK, 0666, 1, 3, 0, 0, false };
 	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "device '/dev/sock'");
 }
 

@@ -1,0 +1,153 @@
+"""Devices of the host and by CDI, in containers that run: nodes, permissions, groups, variables, mounts; the cgroup lets through what was said."""
+import json
+import os
+import stat
+import uuid
+
+import grpc
+import pytest
+
+from harness.cri import container_config, cri
+from harness.pods import log_lines, pod, start, wait_exit
+
+# /dev/loop-control: no container has it by itself, and whoever has it and the cgroup's leave may open it without any capability.
+LOOP = os.makedev(10, 237)
+
+
+@pytest.fixture
+def client(daemon):
+    return daemon.client()
+
+
+def node(path, mode=0o600, device=LOOP, kind=stat.S_IFCHR):
+    try:
+        os.mknod(path, kind | mode, device)
+    except PermissionError:
+        pytest.skip("device nodes need CAP_MKNOD")
+    os.chmod(path, mode)
+    if not os.path.exists("/dev/loop-control"):
+        pytest.skip("this kernel has no loop devices")
+    return path
+
+
+def run(client, image, logs, script, lines, **fields):
+    with pod(client, f"dev-{uuid.uuid4().hex[:8]}", logs) as (pod_id, config):
+        container_id = start(client, pod_id, config, image, ["/bin/sh", "-c", script], **fields)
+        wait_exit(client, container_id)
+        return [text for stream, _, text in log_lines(logs / "main.log", lines)]
+
+
+def test_a_device_with_permissions(client, image, logs, tmp_path):
+    path = node(tmp_path / "dev")
+    device = cri.Device(container_path="/dev/deep/mine", host_path=str(path), permissions="r")
+    out = run(client, image, logs, "stat -c '%t:%T %a' /dev/deep/mine; exec 3</dev/deep/mine && echo read; (exec 3>/dev/deep/mine) 2>&1", 3, devices=[device])
+    assert out[:2] == ["a:ed 600", "read"] and "Operation not permitted" in out[2]
+
+
+def test_a_directory_of_devices(client, image, logs, tmp_path):
+    (tmp_path / "d" / "sub").mkdir(parents=True)
+    node(tmp_path / "d" / "one")
+    node(tmp_path / "d" / "sub" / "two", device=os.makedev(7, 3), kind=stat.S_IFBLK)
+    (tmp_path / "d" / "file").write_text("no device")
+    out = run(client, image, logs, "cd /dev/many; find . -type b -o -type c -o -type f | sort; exec 3<one && echo read", 3,
+              devices=[cri.Device(container_path="/dev/many", host_path=str(tmp_path / "d"), permissions="rwm")])
+    assert out == ["./one", "./sub/two", "read"]
+
+
+def test_without_being_asked_for_it_is_denied(client, image, logs):
+    """The right to make any node alone opens nothing."""
+    out = run(client, image, logs, "mknod /tmp/k c 10 237 && echo made; (exec 3</tmp/k) 2>&1", 2)
+    assert out[0] == "made" and "Operation not permitted" in out[1]
+
+
+def test_privileged_has_them_all(client, image, logs):
+    security = cri.LinuxContainerSecurityContext(privileged=True)
+    out = run(client, image, logs, "test -c /dev/null && test -c /dev/loop-control && exec 3</dev/loop-control && echo read; mknod /tmp/k c 10 237 && exec 4</tmp/k && echo all", 2, security=security)
+    assert out == ["read", "all"]
+
+
+# ---- CDI ----
+
+@pytest.fixture
+def cdi_dir(daemon):
+    path = daemon.cdi_dir
+    path.mkdir(exist_ok=True)
+    yield path
+    for file in path.iterdir():
+        file.unlink()
+
+
+def spec(kind, edits, device=None):
+    return json.dumps({"cdiVersion": "0.7.0", "kind": kind, "containerEdits": edits,
+                       "devices": [{"name": "a", "containerEdits": device or {"env": ["DEVICE=a"]}},
+                                   {"name": "b", "containerEdits": {"env": ["DEVICE=b"]}}]})
+
+
+def test_every_edit_reaches_the_container(client, image, logs, tmp_path, cdi_dir):
+    path = node(tmp_path / "dev")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "x.so").write_text("from the vendor\n")
+    (cdi_dir / "v.yaml").write_text(f"""---
+cdiVersion: 0.7.0
+kind: test.example/card
+containerEdits:
+  env: [COMMON=yes, REPLACED=cdi]
+  mounts:
+  - hostPath: {tmp_path}/lib
+    containerPath: /opt/vendor/lib
+    options: [ro, nosuid, nodev, rbind, rprivate]
+  additionalGids: [4242]
+devices:
+- name: a
+  containerEdits:
+    env:
+    - DEVICE=a
+    deviceNodes:
+    - path: /dev/card/a
+      hostPath: {path}
+      fileMode: 0640
+      permissions: r
+""")
+    security = cri.LinuxContainerSecurityContext(run_as_user=cri.Int64Value(value=1000), run_as_group=cri.Int64Value(value=1000))
+    script = ("echo $COMMON $DEVICE $REPLACED; id -G; stat -c '%t:%T %a %u:%g' /dev/card/a; cat /opt/vendor/lib/x.so; "
+              "echo no > /opt/vendor/lib/y || echo locked; sleep 1000")
+    with pod(client, "cdi", logs) as (pod_id, config):
+        container_id = start(client, pod_id, config, image, ["/bin/sh", "-c", script], security=security,
+                             envs=[cri.KeyValue(key="REPLACED", value=b"pod")], CDI_devices=[cri.CDIDevice(name="test.example/card=a")])
+        out = [text for stream, _, text in log_lines(logs / "main.log", 6) if stream == "stdout"]
+        assert out[0] == "yes a cdi" and "4242" in out[1].split(), out
+        assert out[2:] == ["a:ed 640 1000:1000", "from the vendor", "locked"]
+        done = client.ExecSync(container_id=container_id, cmd=["sh", "-c", "id -G; echo $DEVICE; exec 3</dev/card/a && echo read"], timeout=10)
+        groups, device, read = done.stdout.decode().splitlines()
+        assert "4242" in groups.split() and device == "a" and read == "read", done
+
+
+def test_the_same_edits_once(client, image, logs, cdi_dir):
+    (cdi_dir / "v.json").write_text(spec("test.example/card", {"env": ["COMMON=yes"]}))
+    names = [cri.CDIDevice(name=f"test.example/card={name}") for name in ("a", "b")]
+    assert run(client, image, logs, "echo $COMMON $DEVICE", 1, CDI_devices=names) == ["yes b"]
+
+
+def refusal(client, image, logs, name):
+    with pod(client, "cdi-bad", logs) as (pod_id, config):
+        with pytest.raises(grpc.RpcError) as caught:
+            client.CreateContainer(pod_sandbox_id=pod_id, sandbox_config=config,
+                                   config=container_config(image, ["true"], CDI_devices=[cri.CDIDevice(name=name)]))
+        return caught.value.details()
+
+
+def test_refusals_name_the_device_and_the_file(client, image, logs, cdi_dir):
+    assert "test.example/card=a" in refusal(client, image, logs, "test.example/card=a")
+    (cdi_dir / "v.json").write_text(spec("test.example/card", {"envs": []}))
+    details = refusal(client, image, logs, "test.example/card=a")
+    assert "v.json" in details and "unknown member 'envs'" in details
+    (cdi_dir / "v.json").write_text(spec("test.example/card", {}))
+    (cdi_dir / "w.json").write_text(spec("test.example/card", {}))
+    details = refusal(client, image, logs, "test.example/card=a")
+    assert "v.json" in details and "w.json" in details
+
+
+def test_annotations_bring_no_device(client, image, logs, cdi_dir):
+    """security.md: annotations configure nothing. Kubelets that know CDI fill the field."""
+    (cdi_dir / "v.json").write_text(spec("test.example/card", {"env": ["COMMON=yes"]}))
+    assert run(client, image, logs, "echo -$DEVICE-", 1, annotations={"cdi.k8s.io/x": "test.example/card=a"}) == ["--"]
