@@ -38,7 +38,7 @@ static int choose_by_profile(const Cri__SecurityProfile *profile, struct seccomp
 {
 	const char *path = profile->localhost_ref;
 
-	switch (profile->profile_type) {
+	switch ((int)profile->profile_type) { /* int: clang counts the generated value that no message has */
 	case CRI__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault:
 		ret_choice->kind = SECCOMP_DEFAULT;
 		return 0;
