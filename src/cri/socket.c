@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -19,6 +20,9 @@
 
 /* Whoever starts while the node is busy waits here; the kernel cuts it at net.core.somaxconn. */
 #define BACKLOG 1024
+
+/* Far longer than a bind (arbitrary). */
+#define LOCK_PATIENCE_MS 2000
 
 /* ---- bound by us ---- */
 
@@ -86,6 +90,19 @@ static int bind_private(int fd, const struct sockaddr_un *address, struct error 
 	return 0;
 }
 
+/* Another daemon holds it for as long as it takes to bind; anybody who may open the folder could hold it for ever. */
+static int await_lock(int fd)
+{
+	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+
+	for (int tries = LOCK_PATIENCE_MS / 20; flock(fd, LOCK_EX | LOCK_NB) < 0; tries--) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) || tries == 0)
+			return -1;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static int lock_folder(const char *path, struct error *err)
 {
 	_cleanup_free_
@@ -97,7 +114,7 @@ static int lock_folder(const char *path, struct error *err)
 	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_sys(err, errno, "open the folder of %s", path);
-	if (flock(fd, LOCK_EX) < 0)
+	if (await_lock(fd) < 0)
 		return error_sys(err, errno, "lock the folder of %s", path);
 	return steal_fd(&fd);
 }

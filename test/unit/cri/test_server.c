@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -205,6 +206,21 @@ static void test_stale_socket_is_replaced(void **state)
 	assert_int_equal(access(f->server.socket, F_OK), 0);
 	assert_true(test_server_start(&f->server, NULL));
 	(void)close(connect_to(&f->server));
+	assert_int_equal(test_server_stop(&f->server), 0);
+}
+
+/* Whoever may open the folder can lock it: that delays a daemon, it does not hang it. */
+static void test_a_locked_folder_does_not_hang_the_start(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open(f->server.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), status = 0;
+
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_SH), 0);
+	assert_false(test_server_start(&f->server, &status));
+	assert_int_equal(status, 3);
+	(void)close(fd);
+	assert_true(test_server_start(&f->server, NULL));
 	assert_int_equal(test_server_stop(&f->server), 0);
 }
 
@@ -517,6 +533,7 @@ int main(void)
 		TEST(test_mode_and_removal),
 		TEST(test_second_daemon_is_refused),
 		TEST(test_stale_socket_is_replaced),
+		TEST(test_a_locked_folder_does_not_hang_the_start),
 		TEST(test_other_files_are_left_alone),
 		TEST(test_peers_that_are_not_root_cve_2020_15257),
 		TEST(test_socket_activation),
