@@ -20,6 +20,7 @@
 #include "image/image.h"
 #include "proto/admin.pb-c.h"
 #include "runtime/plan.h"
+#include "task/container_cdi.h"
 #include "task/machines.h"
 #include "task/message.h"
 #include "task/node_impl.h"
@@ -53,47 +54,31 @@ static struct explain_container *explain_container_of(struct task *task)
 
 /* ---- what a start looks up ---- */
 
-static int resolve_user(struct explain_container *op, struct user *ret_user, struct error *err)
+/* A container that was started keeps what its user was then; of any other the image is asked. */
+static int find_user(struct explain_container *op, struct error *err)
 {
 	const struct container *container = op->container;
 	const struct overlay_spec overlay = {
 		.lower_dirs = (const char *const *)container->image->layer_dirs,
 		.n_lower_dirs = container->image->n_layers,
 	};
-	struct user_request request = container_user_request(container->config, &container->image->config);
-	_cleanup_fd_ int rootfs = overlay_open(&overlay, err);
-
-	return rootfs < 0 ? -1 : user_resolve(rootfs, &request, &op->start.keep, ret_user, err);
-}
-
-/* A container that was started keeps what its user was then. */
-static int find_user(struct explain_container *op, struct error *err)
-{
-	const struct container *container = op->container;
-	const struct image_config *image = &container->image->config;
-	const char *hostname = sandbox_hostname(container->sandbox->config, &op->start.scratch);
-	struct user user;
+	_cleanup_fd_ int rootfs = -1;
 
 	if (container->cwd) {
 		op->start.user = container->user;
 		op->start.cwd = container->cwd;
 		op->start.env = container->env;
-		return 0;
+		return container_cdi(container, &op->start.scratch, &op->start.cdi, err);
 	}
-	if (resolve_user(op, &user, err) < 0)
-		return -1;
-	op->start.user = (struct container_user){ user.uid, user.gid, user.groups, user.n_groups };
-	op->start.cwd = arena_strdup(&op->start.keep, container_cwd(container->config, image));
-	if (!hostname || !op->start.cwd)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	return container_env(container->config, image, hostname, user.home, &op->start.keep, &op->start.env, err);
+	rootfs = op->start.rootfs = overlay_open(&overlay, err);
+	return rootfs < 0 ? -1 : start_find_user(&op->start, err);
 }
 
 static int find_mounts(struct explain_container *op, struct error *err)
 {
-	struct mount_list *mounts = &op->start.mounts;
+	const struct mount_list *mounts = &op->start.mounts;
 
-	if (container_mounts(op->container->sandbox, op->container->config, &op->start.scratch, mounts, err) < 0)
+	if (start_list_mounts(&op->start, err) < 0)
 		return -1;
 	for (size_t i = 0; i < mounts->n; i++) {
 		struct mount_entry *entry = &mounts->entries[i];
@@ -162,6 +147,8 @@ static void print_volumes(const struct explain_container *op, FILE *out)
 	for (size_t i = 0; i < op->start.mounts.n; i++) {
 		const struct mount_entry *entry = &op->start.mounts.entries[i];
 
+		if (entry->is_image)
+			(void)fprintf(out, "volume: an image for %s, read-only\n", entry->spec.target);
 		if (entry->is_volume)
 			(void)fprintf(out, "volume: %s for %s, %s, %s%s\n", entry->volume.host_path, entry->spec.target,
 				      entry->volume.readonly ? "read-only" : "writable", propagations[entry->volume.propagation],
@@ -254,10 +241,11 @@ static int explain_work(struct task *task, struct error *err)
 	op->nothing = open("/dev/null", O_PATH | O_CLOEXEC);
 	if (op->nothing < 0)
 		return error_sys(err, errno, "open /dev/null");
-	op->start.rootfs = op->nothing;
 	choose_namespaces(op);
-	if (find_user(op, err) < 0 || find_mounts(op, err) < 0 ||
-	    container_devices(op->container->config, &op->start.scratch, &op->start.devices, err) < 0 || compile(op, err) < 0)
+	if (find_user(op, err) < 0 || find_mounts(op, err) < 0 || start_list_devices(&op->start, err) < 0)
+		return -1;
+	op->start.rootfs = op->nothing;
+	if (compile(op, err) < 0)
 		return -1;
 	op->prepared = print(op, print_prepared);
 	op->operations = print(op, print_operations);

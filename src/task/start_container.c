@@ -23,7 +23,6 @@
 #include "runtime/plan.h"
 #include "runtime/spawner.h"
 #include "task/cleanup.h"
-#include "task/container_cdi.h"
 #include "task/logs.h"
 #include "task/machines.h"
 #include "task/mount_points.h"
@@ -150,23 +149,7 @@ static enum verdict close_rootfs(struct task *task, struct error *err)
 
 static int find_user_work(struct task *task, struct error *err)
 {
-	struct start_container *op = start_container_of(task);
-	const struct container *container = op->container;
-	const struct image_config *image = &container->image->config;
-	struct user_request request = container_user_request(container->config, image);
-	const char *hostname = sandbox_hostname(container->sandbox->config, &op->scratch);
-	struct user user;
-
-	if (user_resolve(op->rootfs, &request, &op->keep, &user, err) < 0)
-		return -1;
-	op->user = (struct container_user){ user.uid, user.gid, user.groups, user.n_groups };
-	op->cwd = arena_strdup(&op->keep, container_cwd(container->config, image));
-	if (!hostname || !op->cwd)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	if (container_env(container->config, image, hostname, user.home, &op->keep, &op->env, err) < 0 ||
-	    container_cdi(container, &op->scratch, &op->cdi, err) < 0 || cdi_add_env(&op->cdi, &op->keep, &op->env, err) < 0)
-		return -1;
-	return cdi_add_groups(&op->cdi, &op->keep, &op->user, err);
+	return start_find_user(start_container_of(task), err);
 }
 
 static enum verdict find_user(struct task *task, struct error *err)
@@ -206,8 +189,7 @@ static int open_mounts(struct start_container *op, struct error *err)
 {
 	const struct container *container = op->container;
 
-	if (container_mounts(container->sandbox, container->config, &op->scratch, &op->mounts, err) < 0 ||
-	    cdi_add_mounts(&op->cdi, &op->scratch, &op->mounts, err) < 0)
+	if (start_list_mounts(op, err) < 0)
 		return -1;
 	for (size_t i = 0; i < op->mounts.n; i++) {
 		struct mount_entry *entry = &op->mounts.entries[i];
@@ -252,10 +234,9 @@ static int open_volumes_work(struct task *task, struct error *err)
 {
 	struct start_container *op = start_container_of(task);
 
-	if (open_pid_ns(op, err) < 0 || open_mounts_for_others(op, err) < 0 ||
-	    container_devices(op->container->config, &op->scratch, &op->devices, err) < 0)
+	if (open_pid_ns(op, err) < 0 || open_mounts_for_others(op, err) < 0)
 		return -1;
-	return cdi_add_devices(&op->cdi, &op->user, &op->scratch, &op->devices, err);
+	return start_list_devices(op, err);
 }
 
 /* Whose PID namespace: the descriptor is copied here, because its owner may end meanwhile. */

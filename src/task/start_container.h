@@ -1,4 +1,4 @@
-/* The inside of StartContainer: what its steps gather, and how that becomes a plan (start_compile.c). */
+/* The inside of StartContainer: what its steps gather (start_gather.c), and how that becomes a plan (start_compile.c). */
 #ifndef MONOPOD_TASK_START_CONTAINER_H
 #define MONOPOD_TASK_START_CONTAINER_H
 
@@ -36,6 +36,19 @@ struct start_container {
 	uint64_t start_ticks;
 	int oom_score_adj;
 };
+
+/*
+ * What start_compile() needs and nothing is opened for (start_gather.c). Everything looks at files: for a lane.
+ *
+ * Sets user, cwd, env and cdi; op->rootfs shows the image's files.
+ */
+int start_find_user(struct start_container *op, struct error *err);
+
+/* After start_find_user(): sets op->mounts, without their descriptors. */
+int start_list_mounts(struct start_container *op, struct error *err);
+
+/* After start_find_user(): sets op->devices. */
+int start_list_devices(struct start_container *op, struct error *err);
 
 /* Sets op->plan from what the steps before gathered. May take milliseconds (a seccomp filter that is not cached yet): for a lane. */
 int start_compile(struct start_container *op, struct error *err);
