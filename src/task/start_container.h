@@ -50,6 +50,12 @@ int start_list_mounts(struct start_container *op, struct error *err);
 /* After start_find_user(): sets op->devices. */
 int start_list_devices(struct start_container *op, struct error *err);
 
+/* Sets op->rootfs: the image's layers, writable. */
+int start_open_rootfs(struct start_container *op, struct error *err);
+
+/* start_list_mounts(), and a descriptor for each volume. */
+int start_open_mounts(struct start_container *op, struct error *err);
+
 /* Sets op->plan from what the steps before gathered. May take milliseconds (a seccomp filter that is not cached yet): for a lane. */
 int start_compile(struct start_container *op, struct error *err);
 

@@ -1,0 +1,91 @@
+/* The files of a container that starts: its root, and what is mounted in it. All of this may block. */
+#include <sys/stat.h>
+
+#include "image/image.h"
+#include "task/mount_points.h"
+#include "task/node_impl.h"
+#include "task/start_container.h"
+
+/* The image's, and below them what the standard mounts stand on. */
+static const char *const *all_layers(struct start_container *op)
+{
+	const struct image *image = op->container->image;
+	const char **layers = arena_new_array(&op->scratch, const char *, image->n_layers + 1);
+
+	for (size_t i = 0; layers && i < image->n_layers; i++)
+		layers[i] = image->layer_dirs[i];
+	if (layers)
+		layers[image->n_layers] = arena_printf(&op->scratch, "%s/" MOUNT_POINTS_DIR, op->op.node->config->root_dir);
+	return layers;
+}
+
+int start_open_rootfs(struct start_container *op, struct error *err)
+{
+	const struct container *container = op->container;
+	const char *const *layers = all_layers(op);
+	const struct overlay_spec overlay = {
+		.lower_dirs = layers,
+		.n_lower_dirs = container->image->n_layers + 1,
+		.upper_dir = arena_printf(&op->scratch, "%s/upper", container->root_dir),
+		.work_dir = arena_printf(&op->scratch, "%s/work", container->root_dir),
+	};
+
+	if (arena_failed(&op->scratch))
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	op->rootfs = overlay_open(&overlay, err);
+	return op->rootfs < 0 ? -1 : 0;
+}
+
+static int open_image_volume(const struct container *container, const struct mount_entry *entry, struct error *err)
+{
+	const struct image *image =
+		entry->image_number < container->volume_images.n ? container->volume_images.images[entry->image_number] : NULL;
+	struct image_volume_spec spec = { .sub_path = entry->sub_path,
+					  .attributes = entry->volume.attributes | entry->volume.tree_attributes };
+	int fd;
+
+	if (!image)
+		return error_set(err, ERR_NOT_FOUND, "ImageVolumeMountFailed: the image is not here any more");
+	spec.layer_dirs = (const char *const *)image->layer_dirs;
+	spec.n_layers = image->n_layers;
+	fd = image_volume_open(&spec, err);
+	return fd < 0 ? error_prefix(err, "ImageVolumeMountFailed: image %.200s", image->id) : fd;
+}
+
+static int open_host_volume(struct start_container *op, struct mount_entry *entry, struct error *err)
+{
+	if (entry->relabels && op->op.node->has_selinux) {
+		entry->volume.label = container_file_label(op->container->config, &op->scratch);
+		if (!entry->volume.label)
+			return error_set(err, ERR_EXHAUSTED, "out of memory");
+	}
+	return volume_open(&entry->volume, &entry->spec.target_is_file, err);
+}
+
+static int open_mounts(struct start_container *op, struct error *err)
+{
+	const struct container *container = op->container;
+
+	if (start_list_mounts(op, err) < 0)
+		return -1;
+	for (size_t i = 0; i < op->mounts.n; i++) {
+		struct mount_entry *entry = &op->mounts.entries[i];
+
+		if (!entry->is_volume && !entry->is_image)
+			continue;
+		entry->spec.fd = entry->is_image ? open_image_volume(container, entry, err) : open_host_volume(op, entry, err);
+		if (entry->spec.fd < 0)
+			return error_prefix(err, "mount on %s", entry->spec.target);
+	}
+	return 0;
+}
+
+/* A host path that is missing becomes a directory that others can use: a lane's thread has a umask of its own. */
+int start_open_mounts(struct start_container *op, struct error *err)
+{
+	mode_t before = umask(0022);
+	int result = open_mounts(op, err);
+
+	(void)umask(before);
+	return result;
+}
