@@ -77,6 +77,42 @@ static void cve_2023_27561_proc_sys_and_dev_are_links(void **state)
 	expect_canary(state);
 }
 
+/* CVE-2023-27561, CVE-2026-41579: a volume that takes the place of /proc, /sys or /dev stands there and nowhere else. */
+static void cve_2023_27561_volumes_on_links(void **state)
+{
+	static const char *const names[] = { "proc", "sys", "dev" };
+
+	(void)box_root(state);
+	put_canary(state);
+	put_dir(in_place(state, "volume"));
+	put_dir(in_place(state, "root/elsewhere"));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		for (size_t j = 0; j < 2; j++) {
+			struct mount_spec mount = { .kind = MOUNT_BIND, .fd = box_tree(in_place(state, "volume")) };
+			struct container_spec spec;
+			struct box_run run;
+			char target[16];
+
+			plant_link(state, names[i], spellings[j]);
+			if (j == 1) {
+				char path[64];
+
+				(void)snprintf(path, sizeof(path), "root/%s", names[i]);
+				assert_return_code(unlink(in_place(state, path)), errno);
+				assert_return_code(symlink("elsewhere", in_place(state, path)), errno);
+			}
+			(void)snprintf(target, sizeof(target), "/%s", names[i]);
+			mount.target = target;
+			spec = box_spec(in_place(state, "root"));
+			spec.mounts = &mount;
+			spec.n_mounts = 1;
+			expect_error(box_start(&spec, "true", &run, &err), ERR_STATE, "the image has a symbolic link there");
+			(void)close(mount.fd);
+			expect_canary(state);
+		}
+	}
+}
+
 /* A link inside the image that stays inside is no better for these. */
 static void proc_may_not_be_a_link_to_another_directory(void **state)
 {
@@ -645,6 +681,7 @@ int main(void)
 #define box_test(f) cmocka_unit_test_setup_teardown(f, place_make, place_remove)
 	const struct CMUnitTest tests[] = {
 		box_test(cve_2023_27561_proc_sys_and_dev_are_links),
+		box_test(cve_2023_27561_volumes_on_links),
 		box_test(proc_may_not_be_a_link_to_another_directory),
 		box_test(cve_2026_41579_links_in_the_images_dev),
 		box_test(cve_2024_45310_a_target_that_points_outside),
