@@ -32,8 +32,8 @@ struct option {
 	const char *help; /* lines, each shorter than MAX_TEXT */
 };
 
-static check_fn check_socket, check_path, check_paths, check_level, check_auto_or_path, check_cgroup, check_seccomp, check_link,
-	check_cidr, check_mtu;
+static check_fn check_socket, check_path, check_paths, check_level, check_auto_or_path, check_cgroup, check_seccomp, check_apparmor,
+	check_link, check_cidr, check_mtu;
 
 #define TEXT_OPTION(section, field, initial, check, help)                                                                          \
 	{                                                                                                                          \
@@ -69,6 +69,9 @@ static const struct option options[] = {
 	TEXT_OPTION("runtime", rlimits, "", NULL,
 		    "Resource limits of containers (setrlimit(2)): NAME=SOFT[:HARD], separated by commas, such as\n"
 		    "nofile=1024:524288,core=0. The others are those with which the daemon was started."),
+	TEXT_OPTION("runtime", apparmor_default, "builtin", check_apparmor,
+		    "AppArmor profile of containers that name none, where AppArmor is on: builtin (monopod-default, which is\n"
+		    "loaded when the daemon starts), unconfined, or the name of a loaded one."),
 	TEXT_OPTION("runtime", cdi_dirs, "/etc/cdi,/var/run/cdi", check_paths,
 		    "Directories of CDI Specs, separated by commas; of two Specs with the same device the one in the\n"
 		    "later directory counts."),
@@ -137,6 +140,14 @@ static int check_seccomp(const char *value, struct error *err)
 	return !strcmp(value, "builtin") || !strcmp(value, "unconfined") || value[0] == '/'
 		       ? 0
 		       : error_set(err, ERR_INVALID, "must be builtin, unconfined or an absolute path");
+}
+
+/* A name's own rules are AppArmor's. */
+static int check_apparmor(const char *value, struct error *err)
+{
+	return value[0] && !strchr(value, ' ')
+		       ? 0
+		       : error_set(err, ERR_INVALID, "must be builtin, unconfined or the name of a profile");
 }
 
 static int check_link(const char *value, struct error *err)

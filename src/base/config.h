@@ -29,6 +29,7 @@ struct config {
 	int64_t pids_limit;       /* of each container; 0: none */
 	char *seccomp_default;    /* "builtin", "unconfined" or a path */
 	char *rlimits;            /* of containers: "nofile=1024:524288,core=0"; see runtime/rlimits.h */
+	char *apparmor_default;   /* "builtin", "unconfined" or the name of a profile */
 	char *cdi_dirs;           /* of CDI Specs, separated by commas, the most important one last */
 	bool clamp_oom_score_adj; /* without CAP_SYS_RESOURCE: raise to what is allowed, with one warning */
 

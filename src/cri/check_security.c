@@ -76,7 +76,8 @@ static int check_apparmor(const struct field *at, const Cri__SecurityProfile *pr
 		return 0;
 	if (check_profile_type(at, profile, &localhost, err) < 0)
 		return -1;
-	return localhost ? field_error(at, err, ERR_UNIMPLEMENTED, "profiles by name (Localhost) are not built yet") : 0;
+	return localhost ? text_check(FIELD(at, "localhost_ref"), &text_apparmor, without_localhost(profile->localhost_ref), err)
+			 : 0;
 }
 
 /* The spellings that stood in annotations before the profile messages: "" and unconfined, runtime/default, its older name, localhost/NAME. */
@@ -90,8 +91,7 @@ static int check_old_profile(const struct field *at, const char *profile, const 
 			return 0;
 	}
 	if (without_localhost(profile) != profile)
-		return localhost ? text_check(at, localhost, without_localhost(profile), err)
-				 : field_error(at, err, ERR_UNIMPLEMENTED, "profiles by name are not built yet");
+		return text_check(at, localhost, without_localhost(profile), err);
 	return field_error(at, err, ERR_INVALID, "must be \"unconfined\", \"runtime/default\" or \"localhost/...\", not %s",
 			   field_quote(quoted, profile));
 }
@@ -190,5 +190,5 @@ int check_container_security(const struct field *at, const Cri__LinuxContainerSe
 		return -1;
 	if (check_old_profile(FIELD(at, "seccomp_profile_path"), context->seccomp_profile_path, &text_path, err) < 0)
 		return -1;
-	return check_old_profile(FIELD(at, "apparmor_profile"), context->apparmor_profile, NULL, err);
+	return check_old_profile(FIELD(at, "apparmor_profile"), context->apparmor_profile, &text_apparmor, err);
 }

@@ -263,6 +263,9 @@ const struct text_rule text_address = { .must = "an IP address", .max_bytes = MA
 const struct text_rule text_host_ip = { .must = "an IP address", .max_bytes = MAX_NAME, .optional = true, .valid = is_ip };
 const struct text_rule text_dns_word = { .must = "one word", .max_bytes = MAX_NAME, .valid = is_word };
 const struct text_rule text_permissions = { .must = "letters of \"rwm\"", .max_bytes = 3, .valid = is_permissions };
+const struct text_rule text_apparmor = { .must = "the name of an AppArmor profile, without blanks",
+					 .max_bytes = 255,
+					 .valid = is_word };
 const struct text_rule text_cdi_device = { .must = "a CDI device (\"vendor.com/class=name\")",
 					   .max_bytes = MAX_NAME,
 					   .valid = is_cdi_device };

@@ -50,6 +50,7 @@ extern const struct text_rule text_address;     /* IPv4 or IPv6, perhaps with a 
 extern const struct text_rule text_host_ip;     /* optional */
 extern const struct text_rule text_dns_word;    /* a search domain or an option */
 extern const struct text_rule text_permissions; /* of a device: letters of "rwm" */
+extern const struct text_rule text_apparmor;    /* name of a profile */
 extern const struct text_rule text_cdi_device;  /* "vendor.com/class=name" */
 extern const struct text_rule text_secret;      /* optional; goes into an HTTP header */
 

@@ -82,6 +82,7 @@ static const char *const phrases[PLAN_KIND_COUNT] = {
 	[PLAN_OOM_SCORE] = "set oom_score_adj to",
 	[PLAN_CGROUP] = "join cgroup",
 	[PLAN_SIGNALS] = "reset signals",
+	[PLAN_LABEL] = "label next exec:",
 	[PLAN_SESSION] = "make session",
 	[PLAN_HOST_ROOT] = "attach host's files for hooks",
 	[PLAN_PIVOT] = "leave host's files",

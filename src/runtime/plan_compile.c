@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "runtime/apparmor.h"
 #include "runtime/cgroup.h"
 #include "runtime/kernel.h"
 #include "runtime/plan.h"
@@ -85,6 +86,33 @@ static void lay_join(struct plan_build *build, int fd, uint64_t namespaces)
 	op = plan_add(build, PLAN_JOIN);
 	op->fd = plan_add_fd(build, fd);
 	op->value[0] = namespaces;
+}
+
+/* What the next exec runs under. Before anything is joined, so that no file of the container is in the way; forks inherit it. */
+static void lay_label(struct plan_build *build, const char *profile)
+{
+	char text[sizeof("exec ") + APPARMOR_NAME_MAX];
+	uint32_t file;
+	struct plan_op *op;
+
+	if (!profile)
+		return;
+	(void)snprintf(text, sizeof(text), "exec %s", profile);
+	op = plan_add(build, PLAN_LABEL);
+	op->text = plan_add_text(build, text);
+	file = plan_add_text(build, "self/attr/apparmor/exec");
+	op->list = plan_add_list(build, &file, 1, sizeof(file));
+	op->n_list = 1;
+}
+
+static int check_label(const char *profile, bool hooks, struct error *err)
+{
+	if (!profile)
+		return 0;
+	/* the hooks' own exec would be the next one */
+	if (hooks)
+		return error_set(err, ERR_INVALID, "hooks together with an AppArmor profile are not supported");
+	return apparmor_check_name(profile, err);
 }
 
 static int finish(struct plan_build *build, const char *name, struct plan **ret_plan, struct error *err)
@@ -171,6 +199,7 @@ static void lay_world(struct plan_build *build, const struct container_spec *spe
 		lay_oom_score(build, spec->oom_score_adj);
 	lay_cgroup_entry(build, spec->cgroup, spec->pid_ns == NS_NEW);
 	(void)plan_add(build, PLAN_SIGNALS);
+	lay_label(build, spec->apparmor);
 	lay_join(build, spec->net_ns, CLONE_NEWNET);
 	lay_join(build, spec->ipc_ns, CLONE_NEWIPC);
 	lay_join(build, spec->uts_ns, CLONE_NEWUTS);
@@ -270,7 +299,7 @@ static int lay_container(struct plan_build *build, const struct container_spec *
 	if (clean_path(cwd, spec->cwd && spec->cwd[0] ? spec->cwd : "/", "working directory", err) < 0)
 		return -1;
 	command = command_of(spec, cwd, late_fork);
-	if (command_check(&command, err) < 0)
+	if (command_check(&command, err) < 0 || check_label(spec->apparmor, spec->hooks != NULL, err) < 0)
 		return -1;
 	build->user_ns = spec->user_ns;
 	lay_world(build, spec, late_fork);
@@ -323,7 +352,7 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 	};
 
 	if (clean_path(cwd, spec->cwd && spec->cwd[0] ? spec->cwd : "/", "working directory", err) < 0 ||
-	    command_check(&command, err) < 0)
+	    command_check(&command, err) < 0 || check_label(spec->apparmor, false, err) < 0)
 		return -1;
 	if (spec->target_pidfd < 0)
 		return error_set(err, ERR_INVALID, "no container to join");
@@ -331,6 +360,7 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 		lay_oom_score(build, spec->oom_score_adj);
 	lay_cgroup_entry(build, spec->cgroup, false);
 	(void)plan_add(build, PLAN_SIGNALS);
+	lay_label(build, spec->apparmor);
 	lay_limits(build, &command);
 	lay_exec_join(build, spec);
 	return lay_command(build, &command, err);

@@ -183,6 +183,7 @@ struct container_spec {
 	const char *const *masked_paths; /* NULL-terminated; those that do not exist are skipped */
 	const char *const *readonly_paths;
 	const struct seccomp_filter *seccomp; /* NULL: unconfined */
+	const char *apparmor;                 /* profile, loaded; NULL: that of the daemon. Not together with hooks */
 
 	/* what the OCI configuration has and the CRI has not */
 	const struct hooks_spec *hooks; /* NULL: none */
@@ -210,6 +211,7 @@ struct exec_spec {
 	int oom_score_adj;
 	bool tty;
 	const struct seccomp_filter *seccomp;
+	const char *apparmor; /* profile, or NULL */
 	struct process_extras extras;
 };
 

@@ -58,16 +58,12 @@ static int check_user(const Cri__ContainerConfig *config, struct error *err)
 
 static int check_security(const Cri__ContainerConfig *config, struct error *err)
 {
-	const Cri__LinuxContainerSecurityContext *context = config->linux ? config->linux->security_context : NULL;
 	const struct container_user nobody = { 0 };
 	struct seccomp_choice seccomp;
 	struct identity identity;
 
 	if (container_identity(config, &nobody, &identity, err) < 0 || seccomp_choose(config, "builtin", &seccomp, err) < 0)
 		return -1;
-	if (context && ((context->apparmor && context->apparmor->profile_type == CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost) ||
-			!strncmp(container_old_apparmor_field(context), "localhost/", 10)))
-		return error_set(err, ERR_UNIMPLEMENTED, "security_context.apparmor: AppArmor profiles are not supported");
 	return 0;
 }
 

@@ -77,6 +77,18 @@ int container_keep_seccomp(const struct container *container, struct error *err)
 int container_seccomp(const struct container *container, const struct identity *identity, struct arena *arena,
 		      const struct seccomp_filter **ret_filter, struct error *err);
 
+/* ---- its AppArmor profile (container_apparmor.c) ---- */
+
+struct apparmor_choice {
+	enum { APPARMOR_NONE, APPARMOR_UNSAID, APPARMOR_BY_DEFAULT, APPARMOR_BY_NAME } kind;
+	const char *name; /* of APPARMOR_BY_NAME */
+};
+
+struct apparmor_choice apparmor_choose(const Cri__ContainerConfig *config);
+
+/* The profile for a process of the container, loaded; NULL for none, as without AppArmor unless a profile is named. Reads files. */
+int container_apparmor(const struct container *container, const char **ret_profile, struct error *err);
+
 /* ---- what it may use (container_resources.c) ---- */
 
 /* `from` may be NULL: nothing is limited. `pids_limit` is the node's, 0 for none. */

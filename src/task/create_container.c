@@ -98,6 +98,7 @@ static int check_cdi(const struct container *container, struct error *err)
 /* The upper directory's mode is that of the container's root. */
 static int make_directories_work(struct task *task, struct error *err)
 {
+	const char *profile;
 	const struct container *container = create_container_of(task)->container;
 
 	if (make_dir(container->root_dir, "", 0700, err) < 0 || make_dir(container->root_dir, "/upper", 0755, err) < 0 ||
@@ -105,7 +106,9 @@ static int make_directories_work(struct task *task, struct error *err)
 		return -1;
 	if (make_dir(container->state_dir, "", 0700, err) < 0)
 		return -1;
-	return check_cdi(container, err) < 0 ? -1 : container_keep_seccomp(container, err);
+	if (check_cdi(container, err) < 0 || container_apparmor(container, &profile, err) < 0)
+		return -1;
+	return container_keep_seccomp(container, err);
 }
 
 static enum verdict make_directories(struct task *task, struct error *err)

@@ -202,7 +202,8 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 	};
 
 	if (container_identity(container->config, &container->user, &spec.identity, err) < 0 ||
-	    container_seccomp(container, &spec.identity, &scratch, &spec.seccomp, err) < 0)
+	    container_seccomp(container, &spec.identity, &scratch, &spec.seccomp, err) < 0 ||
+	    container_apparmor(container, &spec.apparmor, err) < 0)
 		return -1;
 	return plan_compile_exec(&spec, &op->plan, err);
 }

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "image/image.h"
 #include "net/net.h"
+#include "runtime/apparmor.h"
 #include "runtime/cgroup.h"
 #include "runtime/rootfs.h"
 #include "runtime/spawner.h"
@@ -128,8 +129,22 @@ static void read_oom_score(struct node *node)
 		node->own_oom_score_adj = (int)strtol(text.data, NULL, 10);
 }
 
+/* Without our own profile, containers that do not ask for one run without. */
+static void open_apparmor(struct node *node)
+{
+	struct error err = ERROR_INIT;
+
+	node->has_apparmor = apparmor_is_on();
+	if (!node->has_apparmor || strcmp(node->config->apparmor_default, "builtin") != 0)
+		return;
+	node->has_apparmor_default = apparmor_load_default(&err) == 0;
+	if (!node->has_apparmor_default)
+		log_warn("task", "containers run without an AppArmor profile unless they name one: %s", err.text);
+}
+
 static int open_in(struct node *node, struct error *err)
 {
+	open_apparmor(node);
 	if (make_dirs(node->config, err) < 0 || boot_id_read(node->boot_id, err) < 0 || open_store(node, err) < 0 ||
 	    open_images(node, err) < 0 || open_lanes(node, err) < 0)
 		return -1;

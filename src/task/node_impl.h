@@ -57,6 +57,8 @@ struct node {
 	int own_oom_score_adj;
 	bool may_lower_oom_score;    /* CAP_SYS_RESOURCE */
 	bool has_selinux;            /* it labels files */
+	bool has_apparmor;           /* it is on */
+	bool has_apparmor_default;   /* our own profile is loaded */
 	bool may_recursive_readonly; /* volume_takes_recursive_readonly() */
 	bool warned_oom_score;
 

@@ -24,7 +24,8 @@ static int fill_process(struct start_container *op, struct container_spec *spec,
 
 	if (container_argv(config, &container->image->config, &op->scratch, &argv, err) < 0 ||
 	    container_identity(config, &op->user, &spec->identity, err) < 0 ||
-	    container_seccomp(container, &spec->identity, &op->scratch, &spec->seccomp, err) < 0)
+	    container_seccomp(container, &spec->identity, &op->scratch, &spec->seccomp, err) < 0 ||
+	    container_apparmor(container, &spec->apparmor, err) < 0)
 		return -1;
 	spec->name = container->config->metadata->name;
 	spec->argv = (const char *const *)argv;

@@ -89,3 +89,16 @@ def test_neither_missing_nor_hanging_files_hold_us(client, image, logs, tmp_path
     assert str(tmp_path / "none.json") in refusal_of(client, image, logs, tmp_path / "none.json")[1]
     os.mkfifo(tmp_path / "fifo")
     assert "not a regular file" in refusal_of(client, image, logs, tmp_path / "fifo")[1]
+
+
+def test_apparmor_where_it_is_off(client, image, logs):
+    """A named profile that cannot be had is refused when the container is created; the default is nothing there."""
+    if os.path.exists("/sys/kernel/security/apparmor"):
+        pytest.skip("AppArmor is on: unit/runtime/test_apparmor.c has its turn")
+    with pod(client, "apparmor", logs) as (pod_id, config):
+        named = cri.LinuxContainerSecurityContext(apparmor=cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref="mine"))
+        with pytest.raises(grpc.RpcError) as caught:
+            client.CreateContainer(pod_sandbox_id=pod_id, config=container_config(image, ["true"], security=named), sandbox_config=config)
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION and "AppArmor profile mine: AppArmor is off" in caught.value.details()
+        by_default = cri.LinuxContainerSecurityContext(apparmor=cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault))
+        assert wait_exit(client, start(client, pod_id, config, image, ["true"], security=by_default)).exit_code == 0

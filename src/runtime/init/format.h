@@ -57,6 +57,8 @@ enum {
  *   fork           goes on in a child of the daemon with clone flags value[0], in the cgroup whose directory is in the slot; `text`
  *                  says what for
  *   signals        default dispositions, nothing blocked
+ *   label          tells AppArmor or SELinux what the next exec is to run under: `text` for the attribute exec of the process; list[0] is
+ *                  its file below /proc/self/attr. Inherited by forks; before any namespace is joined
  *   session        a session of its own; PLAN_TTY: with descriptor 0 as the controlling terminal
  *   join           setns(slot, value[0])
  *   unshare        unshare(value[0]); with a user namespace in the slot, that one owns the new namespaces
@@ -109,6 +111,7 @@ enum {
 	X(CGROUP, "cgroup", PLAN_HAS_FD | PLAN_HAS_TEXT)                                                                           \
 	X(FORK, "fork", PLAN_MAY_FD | PLAN_HAS_TEXT)                                                                               \
 	X(SIGNALS, "signals", 0)                                                                                                   \
+	X(LABEL, "label", PLAN_HAS_TEXT | PLAN_LISTS_TEXTS)                                                                        \
 	X(SESSION, "session", 0)                                                                                                   \
 	X(JOIN, "join", PLAN_HAS_FD)                                                                                               \
 	X(UNSHARE, "unshare", PLAN_MAY_FD)                                                                                         \

@@ -37,7 +37,7 @@ static op_fn *const functions[PLAN_KIND_COUNT] = {
 	[PLAN_HOOK] = op_hook,           [PLAN_LOOKUP] = op_lookup,
 	[PLAN_KEEP] = op_keep,           [PLAN_PERSONALITY] = op_personality,
 	[PLAN_SCHEDULER] = op_scheduler, [PLAN_IO_PRIORITY] = op_io_priority,
-	[PLAN_OWNER] = op_owner,
+	[PLAN_OWNER] = op_owner,         [PLAN_LABEL] = op_label,
 };
 
 _Noreturn void leave(int status)

@@ -63,6 +63,7 @@ op_fn op_owner;
 op_fn op_hostname;
 op_fn op_domainname;
 op_fn op_sysctl;
+op_fn op_label;
 op_fn op_loopback;
 op_fn op_personality;
 op_fn op_scheduler;

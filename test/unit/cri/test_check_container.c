@@ -317,7 +317,10 @@ static void test_security_cve_2024_40635(void **state)
 	FINE(f.security.apparmor = NULL, f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost,
 	     f.profile.localhost_ref = TEXT("localhost//a/x.json"));
 	LATER("config.linux.security_context.selinux_options:", f.selinux.type = TEXT("t"));
-	LATER("config.linux.security_context.apparmor_profile:", f.security.apparmor_profile = TEXT("localhost/p"));
+	FINE(f.security.apparmor_profile = TEXT("localhost/p"));
+	INVALID("config.linux.security_context.apparmor_profile: must be the name",
+		f.security.apparmor_profile = TEXT("localhost/p q"));
+	INVALID("config.linux.security_context.apparmor_profile: missing", f.security.apparmor_profile = TEXT("localhost/"));
 	INVALID("config.linux.security_context.apparmor_profile:", f.security.apparmor_profile = TEXT("p"));
 	FINE(f.security.apparmor_profile = TEXT("runtime/default"), f.security.seccomp_profile_path = TEXT("unconfined"));
 }

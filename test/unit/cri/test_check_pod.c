@@ -268,8 +268,10 @@ static void test_security_cve_2024_40635(void **state)
 	FINE(f.security.apparmor = NULL, f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost,
 	     f.profile.localhost_ref = TEXT("/x.json"));
 	INVALID("config.linux.security_context.seccomp.localhost_ref:", f.profile.localhost_ref = TEXT("/x.json"));
-	LATER("config.linux.security_context.apparmor:", f.security.seccomp = NULL,
-	      f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
+	INVALID("config.linux.security_context.apparmor.localhost_ref: missing", f.security.seccomp = NULL,
+		f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
+	FINE(f.security.seccomp = NULL, f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost,
+	     f.profile.localhost_ref = TEXT("localhost/mine"));
 	LATER("config.linux.security_context.selinux_options:", f.selinux.level = TEXT("s0:c1"));
 	FINE(f.security.seccomp_profile_path = TEXT("runtime/default"));
 	FINE(f.security.seccomp_profile_path = TEXT("docker/default"));

@@ -315,6 +315,46 @@ static void test_seccomp(void **state)
 	c.security.privileged = true;
 	assert_int_equal(seccomp_of(&c, "builtin").kind, SECCOMP_NONE);
 }
+
+static void expect_apparmor(const struct context *c, int kind, const char *name)
+{
+	struct apparmor_choice choice = apparmor_choose(&c->config);
+
+	assert_int_equal(choice.kind, kind);
+	if (name)
+		assert_string_equal(choice.name, name);
+}
+
+static void test_apparmor(void **state)
+{
+	static char unconfined[] = "unconfined", old_default[] = "runtime/default", old_name[] = "localhost/old",
+		    name[] = "localhost/new";
+	Cri__SecurityProfile profile = CRI__SECURITY_PROFILE__INIT;
+	struct context c;
+
+	(void)state;
+	init_context(&c);
+	expect_apparmor(&c, APPARMOR_UNSAID, NULL);
+	c.security.apparmor_profile = unconfined;
+	expect_apparmor(&c, APPARMOR_NONE, NULL);
+	c.security.apparmor_profile = old_default;
+	expect_apparmor(&c, APPARMOR_BY_DEFAULT, NULL);
+	c.security.apparmor_profile = old_name;
+	expect_apparmor(&c, APPARMOR_BY_NAME, "old");
+	c.security.apparmor = &profile;
+	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
+	expect_apparmor(&c, APPARMOR_BY_DEFAULT, NULL);
+	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined;
+	expect_apparmor(&c, APPARMOR_NONE, NULL);
+	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
+	profile.localhost_ref = name;
+	expect_apparmor(&c, APPARMOR_BY_NAME, "new");
+	c.security.privileged = true;
+	expect_apparmor(&c, APPARMOR_BY_NAME, "new");
+	c.security.apparmor = NULL;
+	c.security.apparmor_profile = old_default;
+	expect_apparmor(&c, APPARMOR_NONE, NULL);
+}
 #pragma GCC diagnostic pop
 
 /* ---- mounts ---- */
@@ -867,6 +907,7 @@ int main(void)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_ambient_and_privileged),
 		cmocka_unit_test(test_seccomp),
+		cmocka_unit_test(test_apparmor),
 		cmocka_unit_test(test_standard_mounts),
 		cmocka_unit_test(test_requested_mounts_replace_and_are_ordered),
 		cmocka_unit_test(test_a_mounted_dev_replaces_all_below),
