@@ -162,7 +162,7 @@ static int each_line(const char *path, line_fn *fn, void *arg, struct error *err
 	file = gzdopen(fd, "r");
 	if (!file)
 		return error_set(err, ERR_EXHAUSTED, "open %s: out of memory", path);
-	fd = -1; /* the file's */
+	(void)steal_fd(&fd); /* the file's now */
 	line_feed_init(&feed, fn, arg);
 	result = feed_all(file, path, &feed, err);
 	line_feed_release(&feed);
