@@ -118,6 +118,24 @@ def test_a_profile_in_a_file(daemon, image, files, tmp_path):
     settle(daemon, before)
 
 
+def test_devices_by_cdi_and_images_as_volumes(daemon, image, files):
+    """What comes from elsewhere than the request is part of the plan."""
+    folder = daemon.folder / "cdi"
+    folder.mkdir(exist_ok=True)
+    edits = {"env": ["BY_CDI=1"], "deviceNodes": [{"path": "/dev/shown", "hostPath": "/dev/null"}], "additionalGids": [4242]}
+    spec = {"cdiVersion": "0.8.0", "kind": "example.com/shown", "devices": [{"name": "one", "containerEdits": edits}]}
+    (folder / "shown.json").write_text(json.dumps(spec))
+    try:
+        container = example(image, CDI_devices=[cri.CDIDevice(name="example.com/shown=one")])
+        container.mounts.append(cri.Mount(container_path="/image", image=cri.ImageSpec(image=image)))
+        text = daemon.cli("explain", "request", *files(container, pod_config("unsent"))).stdout
+    finally:
+        (folder / "shown.json").unlink()
+    assert "4242" in next(line for line in text.splitlines() if line.startswith("user: "))
+    assert "make device /dev/shown c 1:3" in text and "device rule: c 1:3" in text
+    assert "volume: an image for /image, read-only\n" in text and "mount volume on /image" in text
+
+
 def test_mistakes_on_the_command_line(daemon, tmp_path):
     for arguments in (["explain", "nothing"], ["explain", "request", "one"], ["explain", "container"], ["explain", "machines", "a", "b"]):
         assert daemon.cli(*arguments, check=False).returncode == 2, arguments
