@@ -11,8 +11,8 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/options.h"
 #include "cli/cli.h"
-#include "cli/options.h"
 #include "cli/rpc.h"
 
 struct command;
@@ -54,11 +54,6 @@ struct command {
 	int failure_exit_code; /* 0: CLI_EXIT_FAILURE */
 	command_fn *run;
 };
-
-#define NO_MORE_OPTIONS                                                                                                            \
-	{                                                                                                                          \
-		.name = NULL                                                                                                       \
-	}
 
 /* All rows in the order in which help lists them; NULL at the end. */
 extern const struct command *const commands[];

@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "cli/options.h"
+#include "base/options.h"
 #include "proto/cri.pb-c.h"
 
 struct run_options {

@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cli/command.h"
-#include "cli/options.h"
+#include "base/options.h"
 
 struct values {
 	bool flag, other;

@@ -4,8 +4,8 @@
  * Spellings: -x, -xVALUE, -x VALUE, --name, --name=VALUE, --name VALUE, several flags in one -xyz, and -- to end options. Options and
  * arguments may be mixed, unless the command hands its tail to somebody else (exec, run): then options end at the first argument.
  */
-#ifndef MONOPOD_CLI_OPTIONS_H
-#define MONOPOD_CLI_OPTIONS_H
+#ifndef MONOPOD_BASE_OPTIONS_H
+#define MONOPOD_BASE_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +40,11 @@ struct option_row {
 };
 
 /* Rows end with one whose name is NULL. */
+#define NO_MORE_OPTIONS                                                                                                            \
+	{                                                                                                                          \
+		.name = NULL                                                                                                       \
+	}
+
 struct option_table {
 	const struct option_row *rows;
 	void *target;
