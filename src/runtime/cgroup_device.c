@@ -285,8 +285,9 @@ static int v2_restrict(const struct cgroup *cgroup, const struct device_rule *co
 int cgroup_restrict_devices(struct cgroup *cgroup, const struct device_rule *rules, size_t n, struct error *err)
 {
 	const struct hierarchy *h = roots_find(cgroup->roots, CONTROLLER_DEVICES);
-	const struct device_rule *lists[] = { NULL, rules };
-	size_t counts[] = { device_standard_rules(&lists[0]), n };
+	/* all of them allow, so their order is only what others see: theirs first, as it was given */
+	const struct device_rule *lists[] = { rules, NULL };
+	size_t counts[] = { n, device_standard_rules(&lists[1]) };
 
 	if (n > DEVICE_RULES_MAX - ARRAY_SIZE(standard))
 		return error_set(err, ERR_INVALID, "device rules: %zu of them, more than %zu", n,

@@ -238,7 +238,11 @@ static void print_operands(const struct plan_header *plan, const struct plan_op 
 		print_set(out, namespaces, ARRAY_SIZE(namespaces), op->value[0]);
 		break;
 	case PLAN_DEVICE:
-		(void)fprintf(out, " %c %u:%u", S_ISBLK(op->mode) ? 'b' : 'c', (unsigned)op->value[0], (unsigned)op->value[1]);
+		(void)fprintf(out, " %c %u:%u",
+			      S_ISBLK(op->mode)    ? 'b'
+			      : S_ISFIFO(op->mode) ? 'p'
+						   : 'c',
+			      (unsigned)op->value[0], (unsigned)op->value[1]);
 		print_owner(op, out);
 		break;
 	case PLAN_MKDIR:

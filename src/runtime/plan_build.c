@@ -148,6 +148,8 @@ static void fix_op(struct plan_header *plan, struct plan_op *op)
 
 	if (refers & PLAN_HAS_TEXT)
 		op->text += plan->texts;
+	if (op->kind == PLAN_MOUNT && op->mode)
+		op->mode += plan->texts;
 	if (op->kind == PLAN_OOM_SCORE)
 		op->fd = (int32_t)plan->n_fds - 1;
 	if (!(refers & (PLAN_LISTS_TEXTS | PLAN_LISTS_NUMBERS | PLAN_LISTS_FILTER)))

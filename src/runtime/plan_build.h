@@ -29,7 +29,7 @@ struct plan_build {
 	struct buffer ops, argv, envp, lists, texts, fds;
 	uint32_t clone_flags;
 	const struct user_ns_spec *user_ns; /* by which ids in mount options are translated; NULL: the host's */
-	bool own_oom_file; /* PLAN_OOM_SCORE finds its slot by itself */
+	bool own_oom_file;                  /* PLAN_OOM_SCORE finds its slot by itself */
 	bool failed;
 	struct error error;
 };

@@ -272,7 +272,7 @@ int lay_command(struct plan_build *build, const struct command *command, struct 
 		plan_add(build, PLAN_FORK)->text = plan_add_text(build, "enter PID namespace");
 		lay_session(build, command->tty);
 	}
-	if (command->waits)
+	if (command->waits && !command->no_command)
 		lay_candidates(build, command, PLAN_LOOKUP);
 	if (lay_wait(build, command, err) < 0)
 		return -1;

@@ -186,7 +186,9 @@ static struct command command_of(const struct container_spec *spec, const char *
 		.forks_last = late_fork,
 		.extras = &spec->extras,
 		.hooks = spec->hooks,
+		.stops_ready = spec->stops_ready || spec->waits,
 		.waits = spec->waits,
+		.no_command = spec->no_command,
 		.start_socket = spec->start_socket,
 	};
 }

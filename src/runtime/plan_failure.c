@@ -7,6 +7,7 @@
 #include "runtime/launch.h"
 #include "runtime/plan.h"
 #include "runtime/plan_build.h"
+#include "runtime/spawner.h"
 
 #define KIND(kind) (UINT64_C(1) << (kind))
 #define PATHS                                                                                                                      \
@@ -53,15 +54,24 @@ static int explain(const struct plan_op *op, const char *what, int sys_errno, st
 	return -1;
 }
 
+static int hook_failure(const char *what, int status, struct error *err)
+{
+	return WIFSIGNALED(status) ? error_set(err, ERR_STATE, "%s: killed by signal %d", what, WTERMSIG(status))
+				   : error_set(err, ERR_STATE, "%s: exit code %d", what, WEXITSTATUS(status));
+}
+
+int plan_outcome_error(const struct plan_outcome *outcome, const char *what, struct error *err)
+{
+	return outcome->status ? hook_failure(what, outcome->status, err) : error_sys(err, outcome->error, "%s", what);
+}
+
 int plan_failure(const struct plan *plan, const struct plan_report *report, struct error *err)
 {
 	char what[256];
 
 	plan_describe(plan, report->op, what, sizeof(what));
-	if (report->status && WIFSIGNALED(report->status))
-		return error_set(err, ERR_STATE, "%s: killed by signal %d", what, WTERMSIG(report->status));
 	if (report->status)
-		return error_set(err, ERR_STATE, "%s: exit code %d", what, WEXITSTATUS(report->status));
+		return hook_failure(what, report->status, err);
 	if (report->op >= plan_length(plan))
 		return error_sys(err, report->error, "%s", what);
 	return explain(plan_ops(plan->block) + report->op, what, report->error, err);

@@ -154,10 +154,10 @@ int lay_wait(struct plan_build *build, const struct command *command, struct err
 {
 	const struct hooks_spec *hooks = command->hooks;
 
-	if (command->waits) {
+	if (command->stops_ready)
 		plan_add(build, PLAN_SYNC)->value[0] = SYNC_READY;
+	if (command->waits)
 		plan_add(build, PLAN_WAIT)->fd = plan_add_fd(build, command->start_socket);
-	}
 	for (size_t i = 0; hooks && i < hooks->n_start_container; i++) {
 		if (lay_hook(build, &hooks->start_container[i], hooks->state, -1, err) < 0)
 			return -1;

@@ -22,7 +22,7 @@ struct command {
 	bool forks_last; /* to enter a PID namespace that was joined before */
 	const struct process_extras *extras;
 	const struct hooks_spec *hooks; /* or NULL: start_container */
-	bool waits;
+	bool stops_ready, waits, no_command;
 	int start_socket;
 };
 

@@ -66,6 +66,7 @@ static int attributes_of(unsigned long flags, const char *target, uint64_t *ret_
 struct option_list {
 	uint32_t items[1 + 2 * MAX_OPTIONS];
 	size_t n;
+	uint32_t source; /* what mount tables show; 0: the file system's name */
 };
 
 static void add_option(struct plan_build *build, struct option_list *list, const char *key, size_t key_length, const char *value,
@@ -119,7 +120,9 @@ static int add_options(struct plan_build *build, struct option_list *list, const
 		translated = translate_option(build, list, p, key, err);
 		if (translated < 0)
 			return error_prefix(err, "mount on %s", target);
-		if (translated == 0)
+		if (key == strlen("source") && !strncmp(p, "source=", key + 1))
+			list->source = plan_add_text_n(build, p + key + 1, length - key - 1);
+		else if (translated == 0)
 			add_option(build, list, p, key, key < length ? p + key + 1 : NULL, key < length ? length - key - 1 : 0);
 		p += length + (p[length] == ',');
 	}
@@ -149,6 +152,7 @@ static int lay_fs(struct plan_build *build, const char *fs, const char *options,
 	op->text = plan_add_text(build, target);
 	op->list = plan_add_list(build, list.items, list.n, sizeof(list.items[0]));
 	op->n_list = (uint32_t)list.n;
+	op->mode = list.source;
 	op->value[0] = attributes;
 	op->fd = fd;
 	return 0;
@@ -175,8 +179,25 @@ static int hierarchy_path(char path[PATH_MAX], const char *target, const char *n
 	return 0;
 }
 
+/* What a cgroup namespace makes of the mount, or else the group itself. */
+static int lay_group(struct plan_build *build, const char *fs, const char *options, const char *path, uint64_t attributes, int tree,
+		     struct error *err)
+{
+	struct plan_op *op;
+
+	if (tree < 0)
+		return lay_fs(build, fs, options, path, attributes, PLAN_NO_LINKS, -1, err);
+	op = plan_add(build, PLAN_BIND);
+	op->flags |= PLAN_NO_LINKS;
+	op->text = plan_add_text(build, path);
+	op->fd = plan_add_fd(build, tree);
+	op->value[0] = attributes;
+	return 0;
+}
+
 /* "cpu,cpuacct" is one hierarchy and has a link for each of its controllers; "name=systemd" has none. */
-static int lay_hierarchy(struct plan_build *build, const char *target, const char *name, uint64_t attributes, struct error *err)
+static int lay_hierarchy(struct plan_build *build, const char *target, const char *name, uint64_t attributes, int tree,
+			 struct error *err)
 {
 	const char *dir = strncmp(name, "name=", 5) ? name : name + 5;
 	char path[PATH_MAX], options[HIERARCHY_SIZE + 8];
@@ -184,7 +205,7 @@ static int lay_hierarchy(struct plan_build *build, const char *target, const cha
 	if (hierarchy_path(path, target, dir, strlen(dir), err) < 0)
 		return -1;
 	(void)snprintf(options, sizeof(options), "%s%s", dir == name ? "" : "none,", name);
-	if (lay_fs(build, "cgroup", options, path, attributes, PLAN_NO_LINKS, -1, err) < 0)
+	if (lay_group(build, "cgroup", options, path, attributes, tree, err) < 0)
 		return -1;
 	for (const char *p = dir; strchr(dir, ',') && *p;) {
 		size_t length = strcspn(p, ",");
@@ -212,17 +233,18 @@ static int lay_cgroup_v1(struct plan_build *build, const struct container_spec *
 	uint64_t readonly = attributes & MOUNT_ATTR_RDONLY;
 	const char *const *names;
 	size_t n = cgroup_hierarchies(spec->cgroup_roots, &names);
+	const int *trees = spec->new_cgroup_ns ? NULL : spec->cgroup_trees;
 	char path[PATH_MAX];
 
 	if (lay_fs(build, "tmpfs", "mode=755", target, attributes & ~readonly, PLAN_NO_LINKS, -1, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		if (lay_hierarchy(build, target, names[i], attributes, err) < 0)
+		if (lay_hierarchy(build, target, names[i], attributes, trees ? trees[i] : -1, err) < 0)
 			return -1;
 	}
 	if (spec->cgroup && cgroup_unified_fd(spec->cgroup) >= 0) {
 		if (hierarchy_path(path, target, "unified", strlen("unified"), err) < 0 ||
-		    lay_fs(build, "cgroup2", NULL, path, attributes, PLAN_NO_LINKS, -1, err) < 0)
+		    lay_group(build, "cgroup2", NULL, path, attributes, trees ? trees[n] : -1, err) < 0)
 			return -1;
 	}
 	if (readonly)
@@ -231,17 +253,17 @@ static int lay_cgroup_v1(struct plan_build *build, const struct container_spec *
 }
 
 /*
- * Only for a cgroup namespace of the container's own: from the host's, the mount would show every group of the node, and mounting
- * version 2 would also rewrite the host's mount options.
+ * A mount of the hierarchy is only for a cgroup namespace of the container's own: from the host's, it would show every group of the node,
+ * and mounting version 2 would also rewrite the host's mount options. There the container gets its own group alone.
  */
 static int lay_cgroup(struct plan_build *build, const struct container_spec *spec, const char *target, uint64_t attributes,
 		      struct error *err)
 {
-	if (!spec->cgroup_roots || !spec->new_cgroup_ns)
+	if (!spec->cgroup_roots || (!spec->new_cgroup_ns && !spec->cgroup_trees))
 		return error_set(err, ERR_INVALID, "cgroup mount on %s needs a cgroup namespace and the host's hierarchies",
 				 target);
 	if (cgroup_roots_unified(spec->cgroup_roots))
-		return lay_fs(build, "cgroup2", NULL, target, attributes, PLAN_NO_LINKS, -1, err);
+		return lay_group(build, "cgroup2", NULL, target, attributes, spec->new_cgroup_ns ? -1 : spec->cgroup_trees[0], err);
 	return lay_cgroup_v1(build, spec, target, attributes, err);
 }
 

@@ -173,7 +173,7 @@ static int on_sync(struct run *run, const struct plan_report *report, struct err
 	/* a process that has ended is found out by the next read */
 	if (send(run->report, "", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		return error_sys(err, errno, "answer the process");
-	run->waits = op->value[0] == SYNC_READY;
+	run->waits = op->value[0] == SYNC_READY && plan_after_wait(run->plan) > 0;
 	return 0;
 }
 

@@ -69,4 +69,18 @@ struct sync_handler {
 int spawner_run_synced(struct spawner *spawner, const struct plan *plan, const int stdio[3], unsigned timeout_ms,
 		       const struct sync_handler *handler, struct spawn_result *ret_result, struct error *err);
 
+/* What became of a process after its wait. */
+struct plan_outcome {
+	bool failed;
+	unsigned op; /* index of the operation that failed */
+	int error;   /* its errno */
+	int status;  /* of a hook that did not end well, as of wait(2); 0: none */
+};
+
+/* Listens on the connection that has ended a plan's wait (container_spec.waits), until its command is exec'd or an operation fails. */
+int plan_await_exec(int fd, unsigned timeout_ms, struct plan_outcome *ret_outcome, struct error *err);
+
+/* The failure as an error; `what` is what plan_describe() said of the operation when there was a plan. Returns -1. */
+int plan_outcome_error(const struct plan_outcome *outcome, const char *what, struct error *err);
+
 #endif

@@ -96,7 +96,7 @@ struct mount_spec {
 	bool target_is_file; /* create the missing target as an empty file (MOUNT_BIND of a file) */
 	int fd;              /* MOUNT_BIND only, else -1 */
 	unsigned long flags; /* MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC */
-	const char *options; /* "size=65536k,mode=1777" for the file systems that have them; NULL for none */
+	const char *options; /* "size=65536k,mode=1777" for the file systems that have them, "source=NAME" for all; NULL for none */
 };
 
 struct device_spec {
@@ -174,7 +174,9 @@ struct container_spec {
 	size_t n_sysctls;
 	const struct cgroup *cgroup;             /* entered before anything else; NULL: stay in the daemon's */
 	const struct cgroup_roots *cgroup_roots; /* MOUNT_CGROUP only: the hierarchies that appear in the container */
-	int rootfs;                              /* detached mount, becomes / */
+	const int *
+		cgroup_trees; /* from cgroup_open_trees(): what MOUNT_CGROUP shows without a cgroup namespace of the container's own */
+	int rootfs;           /* detached mount, becomes / */
 	bool readonly_rootfs;
 	const struct mount_spec *mounts; /* in this order */
 	size_t n_mounts;
@@ -187,8 +189,10 @@ struct container_spec {
 
 	/* what the OCI configuration has and the CRI has not */
 	const struct hooks_spec *hooks; /* NULL: none */
-	bool waits;                     /* the command runs when somebody has connected to start_socket; see spawner_run_synced() */
-	int start_socket;               /* a listening unix socket (SOCK_SEQPACKET) */
+	bool stops_ready; /* SYNC_READY before the command, so that the process can be recorded; with `waits` always */
+	bool no_command;  /* with `waits`: what argv says is not looked for before the wait */
+	bool waits;       /* the command runs when somebody has connected to start_socket; see spawner_run_synced() */
+	int start_socket; /* a listening unix socket (SOCK_SEQPACKET) */
 	unsigned long root_propagation; /* of the root: MS_SHARED, MS_SLAVE, MS_UNBINDABLE; 0: private */
 	bool root_propagation_recursive;
 	struct process_extras extras;

@@ -65,7 +65,7 @@ enum {
  *   host-root      the mount in the slot, a copy of the host's, becomes / for hooks; the container's root is attached inside it
  *   root           the mount in the slot becomes /, with propagation value[0]; PLAN_LATER: is attached at `text` and becomes / by the pivot
  *   pivot          the root becomes /, and what was / is let go
- *   mount          list[0] is the file system, then pairs of option and value (0: a flag); on `text`, attributes value[0]; for proc the
+ *   mount          list[0] is the file system, the text at `mode` the name of its source (0: the same), then pairs of option and value (0: a flag); on `text`, attributes value[0]; for proc the
  *                  slot may hold the PID namespace to show; PLAN_OWNED: its root belongs to the owner
  *   bind           the mount in the slot on `text`, attributes value[0]; PLAN_FILE: the missing target is a file
  *   mkdir          `text` and its missing parents, with mode, uid and gid
@@ -307,6 +307,8 @@ static inline bool plan_operands_ok(const struct plan_header *plan, const struct
 {
 	const uint32_t *list = plan_list(plan, op);
 
+	if (op->kind == PLAN_MOUNT)
+		return op->mode == 0 || plan_text_ok(plan, op->mode);
 	if (op->kind == PLAN_HOOK)
 		return op->value[1] <= plan->n_fds && op->n_list <= 2 * PLAN_HOOK_STRINGS;
 	if (op->kind == PLAN_SCHEDULER)

@@ -120,7 +120,7 @@ static int configure(const struct run *run, const struct plan_op *op, int fs)
 {
 	const uint32_t *list = plan_list(run->plan, op);
 	/* the name that mount tables show */
-	int result = (int)SYS(fsconfig, fs, FSCONFIG_SET_STRING, "source", plan_text(run->plan, list[0]), 0);
+	int result = (int)SYS(fsconfig, fs, FSCONFIG_SET_STRING, "source", plan_text(run->plan, op->mode ? op->mode : list[0]), 0);
 
 	if (op->fd >= 0 && result == 0)
 		result = (int)SYS(fsconfig, fs, FSCONFIG_SET_FD, "pidns", 0, op_slot(op));
