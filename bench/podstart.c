@@ -18,7 +18,7 @@
 #include "base/id.h"
 #include "base/io.h"
 #include "base/mem.h"
-#include "cli/options.h"
+#include "base/options.h"
 #include "floor_run.h"
 #include "pod_cycle.h"
 #include "report.h"

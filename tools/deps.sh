@@ -65,6 +65,8 @@ protobuf-compiler       and their Python code
 nodejs|node             runs a second one
 npm|npm                 which comes as a package
 procps                  looks at processes
+podman                  a foreign engine that runs our OCI command
+crun                    which podman asks for as a package
 util-linux              unshare, nsenter
 '
 

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/options.h"
+#include "cli/command.h"
 
 struct values {
 	bool flag, other;
