@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -121,6 +123,17 @@ static int open_services(struct error *err)
 	return 0;
 }
 
+/* A container that may mount can make the file system writable again; what it puts into the directory would show in all others. Where
+ * tmpfs knows the flag (Linux 6.6) it takes one right more. */
+static void make_immutable(int dir, const char *name)
+{
+	_cleanup_fd_ int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int flags = FS_IMMUTABLE_FL;
+
+	if (fd >= 0)
+		(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
+
 /*
  * The root that every child starts from. Nobody in a container sees it, but for what covers masked paths: an empty directory and a null
  * device. They are all containers' in common, so the file system is made read-only when they are in it: their mode and owner stay.
@@ -136,6 +149,7 @@ static int root_create(struct error *err)
 	if (mkdirat(fd, PLAN_EMPTY_DIR, 0) < 0 || fchmodat(fd, PLAN_EMPTY_DIR, 0555, 0) < 0 ||
 	    mknodat(fd, PLAN_NULL_DEVICE, S_IFCHR, makedev(1, 3)) < 0 || fchmodat(fd, PLAN_NULL_DEVICE, 0666, 0) < 0)
 		return error_sys(err, errno, "make covers of masked paths");
+	make_immutable(fd, PLAN_EMPTY_DIR);
 	if (sys_fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
 	    sys_fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0 ||
 	    sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr) < 0)

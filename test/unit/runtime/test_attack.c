@@ -4,8 +4,10 @@
  */
 #include "box.h"
 
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 
 #include "runtime/plan_build.h"
 
@@ -392,6 +394,40 @@ static void cve_2025_31133_a_false_null_device(void **state)
 	assert_string_equal(get_file(in_place(state, "root/data/secret")), "secret");
 }
 
+static bool tmpfs_knows_immutable(void **state)
+{
+	int flags = FS_IMMUTABLE_FL, none = 0;
+	_cleanup_fd_ int fd = -1;
+	bool known;
+
+	put_dir(in_place(state, "probe"));
+	if (mount("kern", in_place(state, "probe"), "tmpfs", 0, NULL) < 0)
+		return false;
+	fd = open(in_place(state, "probe"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	known = ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+	(void)ioctl(fd, FS_IOC_SETFLAGS, &none);
+	(void)umount2(in_place(state, "probe"), MNT_DETACH);
+	return known;
+}
+
+/* CVE-2025-31133's neighbour: the cover is all containers' own. One that may mount makes it writable, and still puts nothing there. */
+static void cve_2025_31133_covers_are_no_channel(void **state)
+{
+	static const char *const masked[] = { "/etc", NULL };
+	struct container_spec spec;
+
+	(void)box_root(state);
+	skip_unless(tmpfs_knows_immutable(state), "tmpfs has no immutable directories before Linux 6.6");
+	spec = box_spec(in_place(state, "root"));
+	spec.identity.bounding = spec.identity.permitted = caps_default() | 1ULL << 21 /* CAP_SYS_ADMIN */;
+	spec.masked_paths = masked;
+	assert_string_equal(box_run(&spec, "mount -o remount,rw /etc && echo writable; touch /etc/new 2>/tmp/x || cat /tmp/x"),
+			    "writable\ntouch: /etc/new: Operation not permitted\n");
+	spec = box_spec(in_place(state, "root"));
+	spec.masked_paths = masked;
+	assert_string_equal(box_run(&spec, "ls -A /etc"), "");
+}
+
 /* A masked path may be a link of the image: what it points to in the root is hidden, nothing outside. */
 static void a_masked_link(void **state)
 {
@@ -692,6 +728,7 @@ int main(void)
 		box_test(cve_2024_21626_workdir_through_a_link),
 		box_test(workdir_through_a_link_stays_inside),
 		box_test(cve_2025_31133_a_false_null_device),
+		box_test(cve_2025_31133_covers_are_no_channel),
 		box_test(a_masked_link),
 		box_test(climbing_out_of_the_root),
 		box_test(unmounting_the_root_shows_nothing),
