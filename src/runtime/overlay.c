@@ -230,6 +230,12 @@ int overlay_open_by(enum overlay_way way, const struct overlay_spec *spec, struc
 	return way == OVERLAY_BY_MOUNT ? open_by_mount(spec, &names, err) : open_by_fsconfig(way, spec, &names, err);
 }
 
+/* Overlays before Linux 6.5 collect any option and refuse it when they are made: who takes nonsense says nothing by taking. */
+static bool takes_anything(int fs)
+{
+	return sys_fsconfig(fs, FSCONFIG_SET_STRING, "no-such-option", "/", 0) == 0;
+}
+
 /* Whether fsconfig knows "lowerdir+": asked once, of a context that never becomes a mount. */
 static bool has_lowerdir_plus(void)
 {
@@ -241,7 +247,7 @@ static bool has_lowerdir_plus(void)
 
 		if (fs < 0)
 			return false;
-		answer = sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", "/", 0) == 0 ? 2 : 1;
+		answer = !takes_anything(fs) && sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", "/", 0) == 0 ? 2 : 1;
 		atomic_store(&known, answer);
 	}
 	return answer == 2;
