@@ -30,6 +30,7 @@ libssl-dev              digests
 libsqlite3-dev          the store
 libinih-dev             the configuration file
 libyaml-dev             CDI Specs, which vendors write in YAML
+libsystemd-dev          declarations of sd-bus; the library is loaded where systemd is the init
 uthash-dev              hash tables and lists
 libcmocka-dev           unit tests, which a debug build contains
 '

@@ -32,8 +32,8 @@ struct option {
 	const char *help; /* lines, each shorter than MAX_TEXT */
 };
 
-static check_fn check_socket, check_path, check_paths, check_level, check_auto_or_path, check_cgroup, check_seccomp, check_apparmor,
-	check_link, check_cidr, check_mtu;
+static check_fn check_socket, check_path, check_paths, check_level, check_auto_or_path, check_driver, check_cgroup, check_seccomp,
+	check_apparmor, check_link, check_cidr, check_mtu;
 
 #define TEXT_OPTION(section, field, initial, check, help)                                                                          \
 	{                                                                                                                          \
@@ -60,7 +60,11 @@ static const struct option options[] = {
 
 	TEXT_OPTION("runtime", cgroup_root, "auto", check_auto_or_path,
 		    "auto, or the directory where the cgroup hierarchies are mounted."),
-	TEXT_OPTION("runtime", cgroup_parent, "/monopod", check_cgroup, "Parent cgroup of pods that name none."),
+	TEXT_OPTION("runtime", cgroup_driver, "auto", check_driver,
+		    "Who makes cgroups: cgroupfs (the daemon), systemd (as scopes in slices; needs cgroup version 2), or\n"
+		    "auto: systemd where it can. Clients must use the same; newer kubelets ask for it."),
+	TEXT_OPTION("runtime", cgroup_parent, "/monopod", check_cgroup,
+		    "Parent cgroup of pods that name none; systemd's driver makes /a/b the slice a-b.slice."),
 	NUMBER_OPTION("runtime", pids_limit, "0", 0, 4194304,
 		      "Most processes and threads in a container; 0: as many as its pod may have. On version 2 a pod\n"
 		      "overrides it with pids.max among its unified settings."),
@@ -126,6 +130,13 @@ static int check_level(const char *value, struct error *err)
 static int check_auto_or_path(const char *value, struct error *err)
 {
 	return !strcmp(value, "auto") || value[0] == '/' ? 0 : error_set(err, ERR_INVALID, "must be auto or an absolute path");
+}
+
+static int check_driver(const char *value, struct error *err)
+{
+	return !strcmp(value, "auto") || !strcmp(value, "cgroupfs") || !strcmp(value, "systemd")
+		       ? 0
+		       : error_set(err, ERR_INVALID, "must be auto, cgroupfs or systemd");
 }
 
 static int check_cgroup(const char *value, struct error *err)

@@ -25,6 +25,7 @@ struct config {
 
 	/* [runtime] */
 	char *cgroup_root;        /* "auto", or where the cgroup hierarchies are mounted */
+	char *cgroup_driver;      /* "auto", "cgroupfs" or "systemd" */
 	char *cgroup_parent;      /* for pods that name none */
 	int64_t pids_limit;       /* of each container; 0: none */
 	char *seccomp_default;    /* "builtin", "unconfined" or a path */

@@ -302,6 +302,21 @@ int cgroup_open(struct cgroup_roots *roots, const char *path, struct cgroup **re
 	return 0;
 }
 
+int cgroup_move(struct cgroup_roots *roots, const char *path, pid_t pid, struct error *err)
+{
+	char file[PATH_LEN_MAX + 32], text[16];
+	struct made made = { 0 };
+
+	if (cgroup_check_path(path, err) < 0)
+		return -1;
+	(void)snprintf(file, sizeof(file), "%s/cgroup.procs", cgroup_relative(path));
+	(void)snprintf(text, sizeof(text), "%d", (int)pid);
+	if (make_in_hierarchy(&roots->hierarchies[0], cgroup_relative(path), &made, err) < 0 ||
+	    io_write_value(roots->hierarchies[0].root, file, text, err) < 0)
+		return error_prefix(err, "move process %d into cgroup %s", (int)pid, path);
+	return 0;
+}
+
 void cgroup_close(struct cgroup *cgroup)
 {
 	if (!cgroup)

@@ -25,6 +25,9 @@
 #define UNIFIED_MAX 64
 #define UNIFIED_VALUE_LEN 4096
 
+/* MIN_SHARES of the kernel's scheduler. */
+#define LEAST_SHARES 2
+
 static int group_path(char path[PATH_LEN_MAX + 128], const struct cgroup *cgroup, const char *file)
 {
 	int n = snprintf(path, PATH_LEN_MAX + 128, "%s/%s", cgroup_relative(cgroup->path), file);
@@ -154,6 +157,10 @@ static int put_cpu(struct cgroup_change *job, const struct resources *r, struct 
 {
 	const struct hierarchy *h;
 
+	/* Without the controller nobody is limited and nobody preferred: what says no more than that holds by itself. Kubelets send the least
+	 * share and the usual period for every container. */
+	if (r->cpu_quota_us <= 0 && r->cpu_shares <= LEAST_SHARES && !roots_find(job->cgroup->roots, CONTROLLER_CPU))
+		return 0;
 	if (!r->cpu_shares && !r->cpu_quota_us && !r->cpu_period_us)
 		return 0;
 	h = need(job, CONTROLLER_CPU, err);

@@ -20,6 +20,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/rootfs.h"
 #include "runtime/spawner.h"
+#include "task/group.h"
 #include "task/machines.h"
 #include "task/mount_points.h"
 #include "task/net_watch.h"
@@ -148,8 +149,8 @@ static int open_in(struct node *node, struct error *err)
 	if (make_dirs(node->config, err) < 0 || boot_id_read(node->boot_id, err) < 0 || open_store(node, err) < 0 ||
 	    open_images(node, err) < 0 || open_lanes(node, err) < 0)
 		return -1;
-	if (cgroup_roots_open(node->config->cgroup_root, &node->cgroups, err) < 0 || spawner_open(&node->spawner, err) < 0 ||
-	    open_network(node, err) < 0)
+	if (cgroup_roots_open(node->config->cgroup_root, &node->cgroups, err) < 0 || group_choose_driver(node, err) < 0 ||
+	    spawner_open(&node->spawner, err) < 0 || open_network(node, err) < 0)
 		return -1;
 	read_oom_score(node);
 	if (node_set_limits(node, err) < 0 || node_recover(node, err) < 0)

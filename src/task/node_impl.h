@@ -37,6 +37,7 @@ struct node {
 	char boot_id[BOOT_ID_SIZE];
 	struct store *store;
 	struct cgroup_roots *cgroups;
+	bool systemd; /* the cgroup driver is systemd */
 	struct spawner *spawner;
 	struct image_store *images;
 	struct net_engine *net;

@@ -255,7 +255,7 @@ static bool reopen_sandbox(struct sandbox *sandbox)
 	}
 	if ((!sandbox_host_network(config) && sandbox->ns.net < 0) || (!sandbox_host_ipc(config) && sandbox->ns.ipc < 0))
 		return false;
-	if (sandbox_pid_mode(config) != CRI__NAMESPACE_MODE__POD)
+	if (!sandbox_has_init(sandbox))
 		return true;
 	init->pidfd = process_open(init->pid, init->start_ticks, &err);
 	return init->pidfd >= 0 && sandbox_watch_init(sandbox, &err) == 0;

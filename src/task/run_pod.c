@@ -26,6 +26,7 @@
 #include "runtime/spawner.h"
 #include "runtime/spec.h"
 #include "task/cleanup.h"
+#include "task/group.h"
 #include "task/latecomer.h"
 #include "task/machines.h"
 #include "task/message.h"
@@ -295,9 +296,8 @@ static int spawn_init(struct run_pod *op, const struct cgroup *cgroup, struct er
 	return spawner_run(op->op.node->spawner, plan, no_stdio, 10000, &op->init, err);
 }
 
-static int start_init_work(struct task *task, struct error *err)
+static int spawn_init_into_group(struct run_pod *op, struct error *err)
 {
-	struct run_pod *op = run_pod_of(task);
 	struct cgroup *cgroup = NULL;
 	int result;
 
@@ -305,6 +305,22 @@ static int start_init_work(struct task *task, struct error *err)
 		return -1;
 	result = spawn_init(op, cgroup, err);
 	cgroup_close(cgroup);
+	return result;
+}
+
+/* The other way round: a scope begins with a process. */
+static int spawn_init_into_scope(struct run_pod *op, struct error *err)
+{
+	if (spawn_init(op, NULL, err) < 0)
+		return -1;
+	return group_adopt_init(op->op.node, op->sandbox->cgroup_parent, op->sandbox->cgroup_path, op->init.pid, err);
+}
+
+static int start_init_work(struct task *task, struct error *err)
+{
+	struct run_pod *op = run_pod_of(task);
+	int result = group_is_scope(op->sandbox->cgroup_parent) ? spawn_init_into_scope(op, err) : spawn_init_into_group(op, err);
+
 	return result < 0 ? -1 : process_start_time(op->init.pid, &op->init_start_ticks, err);
 }
 
@@ -312,7 +328,7 @@ static enum verdict start_init(struct task *task, struct error *err)
 {
 	struct run_pod *op = run_pod_of(task);
 
-	if (sandbox_pid_mode(op->sandbox->config) != CRI__NAMESPACE_MODE__POD)
+	if (!sandbox_has_init(op->sandbox))
 		return STEP_DONE;
 	return task_run_in_lane(task, op->sandbox->lane, start_init_work, err);
 }
@@ -338,7 +354,7 @@ static enum verdict end_init(struct task *task, struct error *err)
 	reaper_forget(op->op.node->loop->reaper, &op->sandbox->init.watch);
 	op->sandbox->init.pidfd = -1; /* the operation's again */
 	op->sandbox->init.pid = 0;
-	if (sandbox_pid_mode(op->sandbox->config) != CRI__NAMESPACE_MODE__POD)
+	if (!sandbox_has_init(op->sandbox))
 		return STEP_DONE;
 	return task_run_in_lane(task, op->sandbox->lane, end_init_work, err);
 }
@@ -492,8 +508,6 @@ static struct sandbox *make_sandbox(struct node *node, const Cri__RunPodSandboxR
 static void begin(struct run_pod *op)
 {
 	op->sandbox->creator = op;
-	op->init.pidfd = op->init.console_fd = -1;
-	op->ns = (struct pod_namespaces)POD_NAMESPACES_INIT;
 	operation_begin(&op->op, &op->sandbox->turns);
 }
 
@@ -510,6 +524,8 @@ static int start_new(struct node *node, struct call *call, struct error *err)
 	op = operation_new(node, &kind, NULL, err);
 	if (!op)
 		return -1;
+	op->init.pidfd = op->init.console_fd = -1;
+	op->ns = (struct pod_namespaces)POD_NAMESPACES_INIT;
 	op->sandbox = make_sandbox(node, request, err);
 	if (!op->sandbox || join(op, call, err) < 0) {
 		if (op->sandbox)

@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/lane.h"
+#include "task/group.h"
 #include "task/message.h"
 #include "task/node_impl.h"
 #include "task/objects.h"
+#include "task/sandbox_spec.h"
 #include "task/store.h"
 
 #define BIT(state) (1u << (state))
@@ -99,41 +101,40 @@ char *sandbox_name_key(const Cri__PodSandboxConfig *config)
 	return name_key(parts, ARRAY_SIZE(parts), metadata->attempt);
 }
 
-static const char *cgroup_parent_of(const struct node *node, const Cri__PodSandboxConfig *config)
+/* Recorded: the driver may be another one since, the groups are where they were. */
+static int fill_groups(struct sandbox *sandbox, const Store__Sandbox *record, struct error *err)
 {
-	const char *parent = config->linux ? config->linux->cgroup_parent : "";
-
-	return *parent ? parent : node->config->cgroup_parent;
+	if (record && *record->cgroup_parent)
+		sandbox->cgroup_parent = strdup(record->cgroup_parent);
+	else if (group_parent_path(sandbox->node, sandbox->config, sandbox->id, &sandbox->cgroup_parent, err) < 0)
+		return -1;
+	if (sandbox->cgroup_parent && asprintf(&sandbox->cgroup_path, "%s/%s", sandbox->cgroup_parent, sandbox->id) < 0)
+		sandbox->cgroup_path = NULL;
+	return sandbox->cgroup_parent && sandbox->cgroup_path ? 0 : error_set(err, ERR_EXHAUSTED, "out of memory");
 }
 
-/* "/a/" is "/a", and "/" the root, to which ids are added. */
-static char *copy_parent(const char *parent)
+bool sandbox_has_init(const struct sandbox *sandbox)
 {
-	size_t len = strlen(parent);
-
-	while (len > 0 && parent[len - 1] == '/')
-		len--;
-	return strndup(parent, len);
+	return sandbox_pid_mode(sandbox->config) == CRI__NAMESPACE_MODE__POD || group_is_scope(sandbox->cgroup_parent);
 }
 
-static int fill(struct sandbox *sandbox, const char *runtime_handler, struct error *err)
+static int fill(struct sandbox *sandbox, const char *runtime_handler, const Store__Sandbox *record, struct error *err)
 {
 	const struct node *node = sandbox->node;
 
 	sandbox->runtime_handler = strdup(runtime_handler);
 	sandbox->name_key = sandbox_name_key(sandbox->config);
-	sandbox->cgroup_parent = copy_parent(cgroup_parent_of(node, sandbox->config));
 	if (asprintf(&sandbox->dir, "%s/pods/%s", node->config->state_dir, sandbox->id) < 0)
 		sandbox->dir = NULL;
-	if (sandbox->cgroup_parent && asprintf(&sandbox->cgroup_path, "%s/%s", sandbox->cgroup_parent, sandbox->id) < 0)
-		sandbox->cgroup_path = NULL;
-	if (!sandbox->cgroup_path || !sandbox->runtime_handler || !sandbox->name_key || !sandbox->cgroup_parent || !sandbox->dir)
+	if (!sandbox->runtime_handler || !sandbox->name_key || !sandbox->dir)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (fill_groups(sandbox, record, err) < 0)
+		return -1;
 	return lane_open(node->loop->lanes, sandbox->id, &sandbox->lane, err);
 }
 
-struct sandbox *sandbox_new(struct node *node, const char *id, Cri__PodSandboxConfig *config, const char *runtime_handler,
-			    struct error *err)
+static struct sandbox *new_sandbox(struct node *node, const char *id, Cri__PodSandboxConfig *config, const char *runtime_handler,
+				   const Store__Sandbox *record, struct error *err)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
 
@@ -149,12 +150,18 @@ struct sandbox *sandbox_new(struct node *node, const char *id, Cri__PodSandboxCo
 	sandbox->ns = (struct pod_namespaces)POD_NAMESPACES_INIT;
 	process_init(&sandbox->init);
 	sandbox->config = config;
-	if (fill(sandbox, runtime_handler, err) < 0) {
+	if (fill(sandbox, runtime_handler, record, err) < 0) {
 		sandbox->config = NULL;
 		sandbox_unref(sandbox);
 		return NULL;
 	}
 	return sandbox;
+}
+
+struct sandbox *sandbox_new(struct node *node, const char *id, Cri__PodSandboxConfig *config, const char *runtime_handler,
+			    struct error *err)
+{
+	return new_sandbox(node, id, config, runtime_handler, NULL, err);
 }
 
 struct sandbox *sandbox_ref(struct sandbox *sandbox)
@@ -252,6 +259,7 @@ int sandbox_save_as(struct sandbox *sandbox, enum sandbox_state state, struct er
 	record.created_at_ns = sandbox->created_at_ns;
 	record.state = state;
 	record.config = sandbox->config;
+	record.cgroup_parent = sandbox->cgroup_parent;
 	record.runtime_handler = sandbox->runtime_handler;
 	record.addresses = addresses;
 	record.n_addresses = sandbox->net.n_addresses;
@@ -292,7 +300,7 @@ struct sandbox *sandbox_from_record(struct node *node, const Store__Sandbox *rec
 		return NULL;
 	}
 	config = message_copy(&record->config->base, err);
-	sandbox = config ? sandbox_new(node, record->id, config, record->runtime_handler, err) : NULL;
+	sandbox = config ? new_sandbox(node, record->id, config, record->runtime_handler, record, err) : NULL;
 	if (!sandbox)
 		return NULL;
 	config = NULL;

@@ -70,8 +70,8 @@ struct sandbox {
 	char *dir; /* state_dir/pods/ID */
 	struct pod_namespaces ns;
 	struct net_result net;
-	char *cgroup_parent;
-	char *cgroup_path; /* of the init: cgroup_parent/ID */
+	char *cgroup_parent; /* see group.h */
+	char *cgroup_path;   /* of the init: cgroup_parent/ID */
 	struct process init;
 	struct lane *lane; /* everything of this pod that can block on foreign file systems */
 	struct turn_queue turns;
@@ -121,6 +121,9 @@ struct sandbox *sandbox_from_record(struct node *node, const Store__Sandbox *rec
 /* "namespace/name". */
 #define SANDBOX_TITLE_SIZE 160
 const char *sandbox_title(const struct sandbox *sandbox, char title[SANDBOX_TITLE_SIZE]);
+
+/* Whether the pod has a process of its own: the init of a shared PID namespace, or what keeps its scope. */
+bool sandbox_has_init(const struct sandbox *sandbox);
 
 /* Follows the init: its end makes the sandbox NOTREADY. */
 int sandbox_watch_init(struct sandbox *sandbox, struct error *err);

@@ -143,13 +143,10 @@ static int check_cgroup_parent(const Cri__PodSandboxConfig *config, struct error
 
 	if (len == 0)
 		return 0;
-	if (len > 6 && !strcmp(parent + len - 6, ".slice"))
-		return error_set(err, ERR_INVALID,
-				 "linux.cgroup_parent: '%s' is a systemd slice, but the cgroup driver is cgroupfs: set the "
-				 "client's to cgroupfs",
-				 parent);
 	if (len > MAX_CGROUP_PARENT)
 		return error_set(err, ERR_INVALID, "linux.cgroup_parent: longer than %d bytes", MAX_CGROUP_PARENT);
+	if (len > 6 && !strcmp(parent + len - 6, ".slice"))
+		return 0; /* whether the driver is systemd is the node's to say (group.h) */
 	if (parent[0] != '/' || strstr(parent, "/../") || (len >= 3 && !strcmp(parent + len - 3, "/..")))
 		return error_set(err, ERR_INVALID, "linux.cgroup_parent: '%s' is not an absolute path without '..'", parent);
 	return 0;

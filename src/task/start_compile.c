@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "image/image.h"
 #include "runtime/plan.h"
 #include "task/node_impl.h"
@@ -72,6 +73,28 @@ int start_compile(struct start_container *op, struct error *err)
 	if (arena_failed(&op->scratch))
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	return plan_compile(&spec, &op->plan, err);
+}
+
+/* Clamped here because the one warning about it is the node's. */
+int start_choose_oom_score(struct start_container *op, struct error *err)
+{
+	struct node *node = op->op.node;
+	const Cri__LinuxContainerResources *resources = container_resources_now(op->container);
+	int64_t wanted = oom_score_adj_wanted(resources);
+
+	op->oom_score_adj = oom_score_adj_within(wanted, node->own_oom_score_adj, node->may_lower_oom_score);
+	if (op->oom_score_adj == wanted || !resources)
+		return 0;
+	if (!node->config->clamp_oom_score_adj)
+		return error_set(
+			err, ERR_DENIED,
+			"oom_score_adj %d needs CAP_SYS_RESOURCE, which the daemon lacks (see runtime.clamp_oom_score_adj)",
+			(int)wanted);
+	if (!node->warned_oom_score)
+		log_warn("task", "without CAP_SYS_RESOURCE oom_score_adj cannot go below %d: containers that ask for less get that",
+			 node->own_oom_score_adj);
+	node->warned_oom_score = true;
+	return 0;
 }
 
 /* ---- what it took ---- */

@@ -288,31 +288,9 @@ static int compile_work(struct task *task, struct error *err)
 	return start_compile(start_container_of(task), err);
 }
 
-/* Clamped here because the one warning about it is the node's. */
-static int choose_oom_score(struct start_container *op, struct error *err)
-{
-	struct node *node = op->op.node;
-	const Cri__LinuxContainerResources *resources = container_resources_now(op->container);
-	int64_t wanted = oom_score_adj_wanted(resources);
-
-	op->oom_score_adj = oom_score_adj_within(wanted, node->own_oom_score_adj, node->may_lower_oom_score);
-	if (op->oom_score_adj == wanted || !resources)
-		return 0;
-	if (!node->config->clamp_oom_score_adj)
-		return error_set(
-			err, ERR_DENIED,
-			"oom_score_adj %d needs CAP_SYS_RESOURCE, which the daemon lacks (see runtime.clamp_oom_score_adj)",
-			(int)wanted);
-	if (!node->warned_oom_score)
-		log_warn("task", "without CAP_SYS_RESOURCE oom_score_adj cannot go below %d: containers that ask for less get that",
-			 node->own_oom_score_adj);
-	node->warned_oom_score = true;
-	return 0;
-}
-
 static enum verdict compile(struct task *task, struct error *err)
 {
-	return choose_oom_score(start_container_of(task), err) < 0 ? STEP_FAILED : in_own_lane(task, compile_work, err);
+	return start_choose_oom_score(start_container_of(task), err) < 0 ? STEP_FAILED : in_own_lane(task, compile_work, err);
 }
 
 /* ---- spawn ---- */

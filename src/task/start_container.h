@@ -59,6 +59,9 @@ int start_open_mounts(struct start_container *op, struct error *err);
 /* Sets op->plan from what the steps before gathered. May take milliseconds (a seccomp filter that is not cached yet): for a lane. */
 int start_compile(struct start_container *op, struct error *err);
 
+/* Sets op->oom_score_adj, clamped to what we may give, or ERR_DENIED. On the loop: the one warning about it is the node's. */
+int start_choose_oom_score(struct start_container *op, struct error *err);
+
 /* Adds what the interpreter measured, from the moment at which the step "spawn" began. */
 void start_add_plan_times(const struct start_container *op, struct timeline *timeline);
 

@@ -104,7 +104,7 @@ static enum verdict end_init(struct task *task, struct error *err)
 	struct stop_pod *op = stop_pod_of(task);
 	struct sandbox *sandbox = op->sandbox;
 
-	if (sandbox_pid_mode(sandbox->config) != CRI__NAMESPACE_MODE__POD)
+	if (!sandbox_has_init(sandbox))
 		return STEP_DONE;
 	reaper_forget(sandbox->node->loop->reaper, &sandbox->init.watch);
 	op->init = sandbox->init;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "proto/cri.pb-c.h"
-#include "task/node.h"
+#include "task/node_impl.h"
 
 void op_version(struct node *node, struct call *call)
 {
@@ -24,8 +24,7 @@ void op_runtime_config(struct node *node, struct call *call)
 	Cri__RuntimeConfigResponse reply = CRI__RUNTIME_CONFIG_RESPONSE__INIT;
 	Cri__LinuxRuntimeConfiguration specific = CRI__LINUX_RUNTIME_CONFIGURATION__INIT;
 
-	(void)node;
-	specific.cgroup_driver = CRI__CGROUP_DRIVER__CGROUPFS;
+	specific.cgroup_driver = node->systemd ? CRI__CGROUP_DRIVER__SYSTEMD : CRI__CGROUP_DRIVER__CGROUPFS;
 	reply.linux = &specific;
 	call_reply(call, &reply.base);
 }

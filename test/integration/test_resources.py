@@ -1,6 +1,7 @@
 """Limits of pods and containers: what reaches the kernel, what changes while they run, what is refused, and who was killed for memory.
 
 The same tests run on cgroup version 1, version 2 and both: they look where the container's group is."""
+import json
 import os
 import resource
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from harness import cri as harness
 from harness.cri import cri
+from harness.daemon import Daemon
 from harness.pods import log_lines, pod, start, wait_exit
 
 MIB = 1 << 20
@@ -28,7 +31,6 @@ def client(daemon):
 
 
 def group_file(client, container_id, name):
-    import json
     path = json.loads(client.ContainerStatus(container_id=container_id, verbose=True).info["info"])["cgroup"]
     if UNIFIED:
         return Path("/sys/fs/cgroup" + path) / FILES[name][1]
@@ -142,9 +144,8 @@ def test_less_memory_than_is_used_is_refused(client, image, logs):
 
 
 def test_a_created_container_starts_with_the_change(client, image, logs):
-    from harness.cri import container_config
     with pod(client, "created", logs) as (pod_id, config):
-        container = container_config(image, ["sleep", "1000"], resources=cri.LinuxContainerResources(cpu_shares=512))
+        container = harness.container_config(image, ["sleep", "1000"], resources=cri.LinuxContainerResources(cpu_shares=512))
         container_id = client.CreateContainer(pod_sandbox_id=pod_id, config=container, sandbox_config=config).container_id
         update(client, container_id, memory_limit_in_bytes=48 * MIB, oom_score_adj=700)
         again = client.CreateContainer(pod_sandbox_id=pod_id, config=container, sandbox_config=config).container_id
@@ -157,7 +158,6 @@ def test_a_created_container_starts_with_the_change(client, image, logs):
 
 
 def test_a_new_daemon_knows_the_changes(daemon, image, logs):
-    import json
     client = daemon.client()
     with pod(client, "restart", logs) as (pod_id, config):
         container_id = start(client, pod_id, config, image, ["sleep", "1000"],
@@ -192,6 +192,17 @@ def test_unified_is_for_version_2(client, image, logs):
         update(client, container_id, unified={"memory.high": str(50 * MIB)})
         assert dict(resources_of(client, container_id).unified) == {"pids.max": "77", "memory.high": str(50 * MIB)}
         assert group_file(client, container_id, "memory").with_name("memory.high").read_text() == f"{50 * MIB}\n"
+
+
+@pytest.mark.skipif(harness.CGROUP_DRIVER != "cgroupfs", reason="test_systemd.py has its counterpart")
+def test_a_slice_is_for_the_other_driver(daemon, client, logs, monkeypatch):
+    assert client.RuntimeConfig().linux.cgroup_driver == cri.CGROUPFS
+    descriptors = sorted(os.listdir(f"/proc/{daemon.process.pid}/fd"))
+    monkeypatch.setattr(harness, "CGROUP_PARENT", "kubepods-burstable-podab12_34.slice")
+    for number in range(3):
+        refused(INVALID, "linux.cgroup_parent: 'kubepods-burstable-podab12_34.slice' is a systemd slice", client.RunPodSandbox,
+                config=harness.pod_config(f"slice{number}", logs))
+    assert "0" in os.listdir(f"/proc/{daemon.process.pid}/fd") and "0" in descriptors, "what was never opened is not closed"
 
 
 # ---- who was killed for memory ----
@@ -231,7 +242,6 @@ def test_an_executed_process(client, image, logs):
         done = client.ExecSync(container_id=container_id, cmd=["tail", "/dev/zero"], timeout=60)
         assert done.exit_code == 137
         assert client.ContainerStatus(container_id=container_id).status.state == cri.CONTAINER_RUNNING
-        import json
         pid = json.loads(client.ContainerStatus(container_id=container_id, verbose=True).info["info"])["pid"]
         os.kill(pid, 9)
     status = ended(client, image, logs, "exec", "sleep 1000", act)
@@ -272,7 +282,6 @@ def test_the_limit_of_open_files_is_the_daemons_own_from_before(daemon, client, 
 
 
 def test_the_nodes_limit_of_processes(workspace, archive, image, logs):
-    from harness.daemon import Daemon
     folder = workspace / "pids"
     folder.mkdir()
     daemon = Daemon(folder, options={"runtime.pids_limit": 40, "net.bridge": f"mps{os.getpid() % 100000}",

@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[3]
 GENERATED = ROOT / "build" / "python"
 
 # Several runs on one machine must not take each other's groups for their own.
-CGROUP_PARENT = f"/mptest{os.getpid()}"
+# Which driver the daemons under test use; systemd needs it as init and cgroup version 2.
+CGROUP_DRIVER = os.environ.get("MONOPOD_TEST_CGROUP_DRIVER", "cgroupfs")
+CGROUP_PARENT = f"/mptest{os.getpid()}" if CGROUP_DRIVER == "cgroupfs" else f"mptest{os.getpid()}.slice"
 
 
 def _generate():

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .cri import CGROUP_PARENT, ROOT, Client
+from .cri import CGROUP_DRIVER, CGROUP_PARENT, ROOT, Client
 from .inventory import cgroup_parents
 
 # Several runs on one machine get names of their own.
@@ -25,7 +25,9 @@ class Daemon:
         self.options = {
             "server.socket": self.socket, "server.root_dir": self.folder / "root", "server.state_dir": self.folder / "state",
             "server.log_level": "debug", "net.bridge": f"mp{letter}{TAG}", "net.pod_cidr": f"10.{number}.0.0/16",
-            "image.certs_dir": self.folder / "certs.d", "runtime.cdi_dirs": f"{self.folder}/no-cdi,{self.folder}/cdi", "runtime.cgroup_parent": CGROUP_PARENT, **(options or {})}
+            "image.certs_dir": self.folder / "certs.d", "runtime.cdi_dirs": f"{self.folder}/no-cdi,{self.folder}/cdi",
+            "runtime.cgroup_driver": CGROUP_DRIVER,
+            "runtime.cgroup_parent": f"/{CGROUP_PARENT.strip('/').removesuffix('.slice')}", **(options or {})}
         self.bridge = self.options["net.bridge"]
         self.cdi_dir = self.folder / "cdi"
         self.environment = {**os.environ, "MONOPOD_FAULT_FILE": str(self.fault_file), "ASAN_OPTIONS":

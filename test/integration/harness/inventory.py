@@ -47,7 +47,7 @@ def _fds(daemon):
 def cgroup_parents():
     """The tests' own parent group, in each hierarchy that has it: version 2 at the top, version 1 below its controllers."""
     roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
-    return [parent for root in roots if (parent := root / CGROUP_PARENT[1:]).is_dir()]
+    return [parent for root in roots if (parent := root / CGROUP_PARENT.strip("/")).is_dir()]
 
 
 def take(daemon):
