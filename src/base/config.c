@@ -97,6 +97,19 @@ static const struct option options[] = {
 	TEXT_OPTION("net", mtu, "auto", check_mtu, "auto (that of the default route), or bytes."),
 };
 
+/* Of a [runtime.NAME]: offsets are in struct config_handler, and an empty text is that of [runtime]. */
+static const struct option handler_options[] = {
+	{ "runtime.NAME", "seccomp_default", TEXT, offsetof(struct config_handler, seccomp_default), "", 0, 0, check_seccomp,
+	  "Instead of runtime.seccomp_default; empty: the same." },
+	{ "runtime.NAME", "apparmor_default", TEXT, offsetof(struct config_handler, apparmor_default), "", 0, 0, check_apparmor,
+	  "Instead of runtime.apparmor_default; empty: the same." },
+	{ "runtime.NAME", "privileged_without_host_devices", FLAG, offsetof(struct config_handler, privileged_without_host_devices),
+	  "false", 0, 0, NULL, "Privileged containers get no devices but those that they ask for." },
+};
+
+/* Names that pods choose from; a node has a handful (arbitrary). */
+#define MAX_HANDLERS 32
+
 /* ---- checks ---- */
 
 static int check_path(const char *value, struct error *err)
@@ -251,7 +264,9 @@ static int set_text(char **text, const struct option *option, const char *value,
 {
 	char *copy;
 
-	if (check_text(value, err) < 0 || (option->check && option->check(value, err) < 0))
+	bool inherits = !strcmp(option->section, "runtime.NAME") && !*value;
+
+	if (check_text(value, err) < 0 || (option->check && !inherits && option->check(value, err) < 0))
 		return -1;
 	copy = strdup(value);
 	if (!copy)
@@ -289,6 +304,102 @@ static int set_option(struct config *config, const struct option *option, const 
 	return 0;
 }
 
+/* ---- runtime handlers ---- */
+
+/* The part behind "runtime."; NULL when the section is another. */
+static const char *handler_name(const char *section)
+{
+	return !strncmp(section, "runtime.", 8) ? section + 8 : NULL;
+}
+
+/* As Kubernetes has the handler of a RuntimeClass: a DNS label (RFC 1123). */
+static bool is_handler_name(const char *name, size_t len)
+{
+	return len > 0 && len <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") >= len && name[0] != '-' &&
+	       name[len - 1] != '-';
+}
+
+static struct config_handler *find_handler(const struct config *config, const char *name, size_t len)
+{
+	struct config_handler *handler = config->handlers;
+
+	while (handler && (strncmp(handler->name, name, len) != 0 || handler->name[len] != '\0'))
+		handler = handler->next;
+	return handler;
+}
+
+const struct config_handler *config_find_handler(const struct config *config, const char *name)
+{
+	return find_handler(config, name, strlen(name));
+}
+
+static void free_handler(struct config_handler *handler)
+{
+	free(handler->name);
+	free(handler->seccomp_default);
+	free(handler->apparmor_default);
+	free(handler);
+}
+
+/* At the end of the list. */
+static int add_handler(struct config *config, const char *name, size_t len, struct error *err)
+{
+	struct config_handler *handler = calloc(1, sizeof(*handler)), **end = &config->handlers;
+	unsigned n = 0;
+
+	for (; *end; end = &(*end)->next)
+		n++;
+	if (handler)
+		handler->name = strndup(name, len);
+	for (size_t i = 0; handler && handler->name && i < ARRAY_SIZE(handler_options); i++) {
+		if (set_field((char *)handler + handler_options[i].offset, &handler_options[i], handler_options[i].initial, err) <
+		    0) {
+			free_handler(handler);
+			return -1;
+		}
+	}
+	if (!handler || !handler->name || n == MAX_HANDLERS) {
+		if (handler)
+			free_handler(handler);
+		return n == MAX_HANDLERS ? error_set(err, ERR_INVALID, "more than %d runtime handlers", MAX_HANDLERS)
+					 : error_sys(err, ENOMEM, "copy");
+	}
+	*end = handler;
+	return 0;
+}
+
+static int need_handler(struct config *config, const char *name, size_t len, struct error *err)
+{
+	if (!is_handler_name(name, len))
+		return error_set(err, ERR_INVALID,
+				 "'%.*s' is no name of a runtime handler: lower-case letters, digits and inner '-'", (int)len,
+				 name);
+	return find_handler(config, name, len) ? 0 : add_handler(config, name, len, err);
+}
+
+/* Index into handler_options; -1 when there is none of that name. */
+static int find_handler_option(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(handler_options); i++) {
+		if (!strcmp(handler_options[i].key, key))
+			return (int)i;
+	}
+	return -1;
+}
+
+static int set_handler(struct config *config, const char *name, size_t len, const char *key, const char *value, struct error *err)
+{
+	int i = find_handler_option(key);
+
+	if (i < 0)
+		return error_set(err, ERR_INVALID, "there is no option runtime.%.*s.%s", (int)len, name, key);
+	if (need_handler(config, name, len, err) < 0)
+		return -1;
+	if (set_field((char *)find_handler(config, name, len) + handler_options[i].offset, &handler_options[i], value, err) < 0)
+		return error_prefix(err, "runtime.%.*s.%s = %.64s", (int)len, name, key, value);
+	return 0;
+}
+
 /* ---- a file ---- */
 
 struct reading {
@@ -296,6 +407,7 @@ struct reading {
 	FILE *file;
 	int line;                       /* counted here: libinih's handlers are not told */
 	bool seen[ARRAY_SIZE(options)]; /* continuation lines come as the same key again */
+	char last_key[INI_MAX_LINE];    /* ... as do those of a runtime handler, right after it */
 	bool failed;
 	struct error err;
 };
@@ -310,12 +422,15 @@ static bool is_section(const char *name, size_t len)
 }
 
 /* libinih cuts what is too long without a word, and tells no one of sections without keys. */
-static int check_line(const char *line, bool complete, struct error *err)
+static int check_line(struct config *config, const char *line, bool complete, struct error *err)
 {
 	const char *start = line + strspn(line, " \t");
+	const char *name = *start == '[' ? handler_name(start + 1) : NULL;
 
 	if (!complete)
 		return error_set(err, ERR_INVALID, "the line is longer than %d bytes", INI_MAX_LINE - 2);
+	if (name)
+		return need_handler(config, name, strcspn(name, "]\n"), err);
 	if (*start == '[' && !is_section(start + 1, strcspn(start + 1, "]")))
 		return error_set(err, ERR_INVALID, "there is no section %.*s]", (int)strcspn(start, "]\n"), start);
 	return 0;
@@ -328,14 +443,28 @@ static char *read_line(char *line, int size, void *arg)
 	if (reading->failed || !fgets(line, size, reading->file))
 		return NULL;
 	reading->line++;
-	reading->failed = check_line(line, strchr(line, '\n') || feof(reading->file), &reading->err) < 0;
+	reading->failed = check_line(reading->config, line, strchr(line, '\n') || feof(reading->file), &reading->err) < 0;
 	return reading->failed ? NULL : line;
+}
+
+static int read_handler(struct reading *reading, const char *handler, const char *key, const char *value)
+{
+	char name[INI_MAX_LINE];
+
+	(void)snprintf(name, sizeof(name), "%s.%s", handler, key);
+	if (!strcmp(reading->last_key, name))
+		return error_set(&reading->err, ERR_INVALID, "runtime.%s is set again, or goes on from the line before", name);
+	(void)snprintf(reading->last_key, sizeof(reading->last_key), "%s", name);
+	return set_handler(reading->config, handler, strlen(handler), key, value, &reading->err);
 }
 
 static int read_option(struct reading *reading, const char *section, const char *key, const char *value)
 {
 	const struct option *option = find_option(section, strlen(section), key);
+	const char *handler = handler_name(section);
 
+	if (handler)
+		return read_handler(reading, handler, key, value);
 	if (!option)
 		return error_set(&reading->err, ERR_INVALID, "there is no option %s.%s", section, key);
 	if (reading->seen[option - options])
@@ -388,7 +517,10 @@ int config_set(struct config *config, const char *name, const char *value, struc
 {
 	const char *dot = strchr(name, '.');
 	const struct option *option = dot ? find_option(name, (size_t)(dot - name), dot + 1) : NULL;
+	const char *handler = handler_name(name), *key = handler ? strchr(handler, '.') : NULL;
 
+	if (key)
+		return set_handler(config, handler, (size_t)(key - handler), key + 1, value, err);
 	if (!option)
 		return error_set(err, ERR_INVALID, "there is no option %s", name);
 	return set_option(config, option, value, err);
@@ -432,6 +564,15 @@ static void print_value(const struct option *option, const void *field, FILE *ou
 	}
 }
 
+static void print_handler(const struct config_handler *handler, FILE *out)
+{
+	fprintf(out, "\n[runtime.%s]\n", handler->name);
+	for (size_t i = 0; i < ARRAY_SIZE(handler_options); i++) {
+		print_help(&handler_options[i], out);
+		print_value(&handler_options[i], (const char *)handler + handler_options[i].offset, out);
+	}
+}
+
 int config_print(const struct config *config, FILE *out)
 {
 	const char *section = "";
@@ -445,11 +586,19 @@ int config_print(const struct config *config, FILE *out)
 		print_help(option, out);
 		print_value(option, (const char *)config + option->offset, out);
 	}
+	for (const struct config_handler *handler = config->handlers; handler; handler = handler->next)
+		print_handler(handler, out);
 	return fflush(out) == 0 && !ferror(out) ? 0 : -1;
 }
 
 void config_release(struct config *config)
 {
+	while (config->handlers) {
+		struct config_handler *handler = config->handlers;
+
+		config->handlers = handler->next;
+		free_handler(handler);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		char **text = field_of(config, &options[i]);
 

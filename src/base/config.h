@@ -13,6 +13,14 @@
 
 #include "base/error.h"
 
+/* One [runtime.NAME]: what a pod of that runtime handler gets instead of what [runtime] says; "" is the same as there. */
+struct config_handler {
+	char *name;
+	char *seccomp_default, *apparmor_default;
+	bool privileged_without_host_devices;
+	struct config_handler *next;
+};
+
 struct config {
 	/* [server] */
 	char *socket;    /* unix socket of the CRI, mode 0600 */
@@ -34,6 +42,8 @@ struct config {
 	char *cdi_dirs;           /* of CDI Specs, separated by commas, the most important one last */
 	bool clamp_oom_score_adj; /* without CAP_SYS_RESOURCE: raise to what is allowed, with one warning */
 
+	struct config_handler *handlers; /* [runtime.NAME], in their order */
+
 	/* [image] */
 	char *certs_dir;           /* per registry: certs.d/HOST[:PORT]/{ca.crt,client.cert,client.key,hosts.toml} */
 	char *insecure_registries; /* comma-separated HOST[:PORT] spoken to over plain HTTP */
@@ -52,11 +62,14 @@ int config_init(struct config *config, struct error *err);
 /* Reads `path` over what *config holds; after a failure part of the file may have been taken over. */
 int config_read(struct config *config, const char *path, struct error *err);
 
-/* Sets one option by its "section.key" name, as `monopod serve --set net.bridge=x` does. */
+/* Sets one option by its "section.key" name, as `monopod serve --set net.bridge=x` does; "runtime.NAME.key" makes the handler. */
 int config_set(struct config *config, const char *name, const char *value, struct error *err);
 
 /* The file that config_read() would take back unchanged, with a comment for each option. */
 int config_print(const struct config *config, FILE *out);
+
+/* NULL when there is no [runtime.NAME]. */
+const struct config_handler *config_find_handler(const struct config *config, const char *name);
 
 void config_release(struct config *config);
 

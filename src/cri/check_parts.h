@@ -32,9 +32,6 @@ int check_namespaces(const struct field *at, const Cri__NamespaceOption *options
 /* A reference that must be there; `spec` NULL is a missing one. */
 int check_image_spec(const struct field *at, const Cri__ImageSpec *spec, struct error *err);
 
-/* Runtime handlers have names from a later version on; today there is the default, "". */
-int check_handler(const struct field *at, const char *handler, struct error *err);
-
 /* An array of command and arguments. */
 int check_arguments(const struct field *at, const char *name, char *const *items, size_t count, struct error *err);
 

@@ -91,7 +91,7 @@ int check_run_pod_sandbox(const ProtobufCMessage *request, struct error *err)
 
 	if (!run->config)
 		return field_error(at, err, ERR_INVALID, "missing");
-	if (check_handler(FIELD(NULL, "runtime_handler"), run->runtime_handler, err) < 0)
+	if (text_check(FIELD(NULL, "runtime_handler"), &text_handler, run->runtime_handler, err) < 0)
 		return -1;
 	return check_pod_config(at, run->config, err);
 }

@@ -195,6 +195,12 @@ static bool is_permissions(const char *text)
 	return is_made_of(text, "rwm");
 }
 
+/* As Kubernetes has the handler of a RuntimeClass: a DNS label. */
+static bool is_handler(const char *text)
+{
+	return is_made_of(text, "abcdefghijklmnopqrstuvwxyz0123456789-") && is_host_label(text, strlen(text));
+}
+
 /* The vendor's and the class's names begin with a letter, the device's with one or a digit; the Specs know the rest. */
 static bool is_cdi_device(const char *text)
 {
@@ -263,6 +269,10 @@ const struct text_rule text_address = { .must = "an IP address", .max_bytes = MA
 const struct text_rule text_host_ip = { .must = "an IP address", .max_bytes = MAX_NAME, .optional = true, .valid = is_ip };
 const struct text_rule text_dns_word = { .must = "one word", .max_bytes = MAX_NAME, .valid = is_word };
 const struct text_rule text_permissions = { .must = "letters of \"rwm\"", .max_bytes = 3, .valid = is_permissions };
+const struct text_rule text_handler = { .must = "the name of a runtime handler (lower-case letters, digits and inner '-')",
+					.max_bytes = MAX_LABEL,
+					.optional = true,
+					.valid = is_handler };
 const struct text_rule text_apparmor = { .must = "the name of an AppArmor profile, without blanks",
 					 .max_bytes = 255,
 					 .valid = is_word };

@@ -51,6 +51,7 @@ extern const struct text_rule text_host_ip;     /* optional */
 extern const struct text_rule text_dns_word;    /* a search domain or an option */
 extern const struct text_rule text_permissions; /* of a device: letters of "rwm" */
 extern const struct text_rule text_apparmor;    /* name of a profile */
+extern const struct text_rule text_handler;     /* of a runtime, optional */
 extern const struct text_rule text_cdi_device;  /* "vendor.com/class=name" */
 extern const struct text_rule text_secret;      /* optional; goes into an HTTP header */
 

@@ -4,6 +4,7 @@
 #include "runtime/apparmor.h"
 #include "task/container.h"
 #include "task/container_spec.h"
+#include "task/handler.h"
 #include "task/node_impl.h"
 
 static const char *without_localhost(const char *ref)
@@ -42,11 +43,9 @@ struct apparmor_choice apparmor_choose(const Cri__ContainerConfig *config)
 	return choice;
 }
 
-/* The node's default: NULL when there is none. */
-static int node_default(const struct node *node, bool asked, const char **ret_profile, struct error *err)
+/* The default of that name: NULL when there is none. */
+static int default_profile(const struct node *node, const char *name, bool asked, const char **ret_profile, struct error *err)
 {
-	const char *name = node->config->apparmor_default;
-
 	*ret_profile = NULL;
 	if (!node->has_apparmor || !strcmp(name, "unconfined"))
 		return 0;
@@ -63,14 +62,18 @@ static int node_default(const struct node *node, bool asked, const char **ret_pr
 int container_apparmor(const struct container *container, const char **ret_profile, struct error *err)
 {
 	struct apparmor_choice choice = apparmor_choose(container->config);
+	struct handler_options handler;
 	int result = 0;
 
 	*ret_profile = NULL;
+	if (handler_options(container->node->config, container->sandbox->runtime_handler, &handler, err) < 0)
+		return -1;
 	if (choice.kind == APPARMOR_BY_NAME) {
 		*ret_profile = choice.name;
 		result = apparmor_check_profile(choice.name, err);
 	} else if (choice.kind != APPARMOR_NONE) {
-		result = node_default(container->node, choice.kind == APPARMOR_BY_DEFAULT, ret_profile, err);
+		result = default_profile(container->node, handler.apparmor_default, choice.kind == APPARMOR_BY_DEFAULT, ret_profile,
+					 err);
 	}
 	return result < 0 ? error_prefix(err, "security_context.apparmor") : 0;
 }

@@ -191,11 +191,12 @@ static int add_requested(struct collection *c, const Cri__Device *device, struct
 	return add_device(c, inside, &st, err);
 }
 
-int container_devices(const Cri__ContainerConfig *config, struct arena *arena, struct device_list *ret_list, struct error *err)
+int container_devices(const Cri__ContainerConfig *config, bool host_devices, struct arena *arena, struct device_list *ret_list,
+		      struct error *err)
 {
 	struct collection c = { .list = ret_list, .arena = arena };
 
-	*ret_list = (struct device_list){ .restricted = !container_is_privileged(config) };
+	*ret_list = (struct device_list){ .restricted = !container_is_privileged(config) || !host_devices };
 	for (size_t i = 0; i < config->n_devices; i++)
 		if (add_requested(&c, config->devices[i], err) < 0)
 			return -1;

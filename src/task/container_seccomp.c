@@ -15,6 +15,7 @@
 #include "runtime/seccomp.h"
 #include "task/container.h"
 #include "task/container_spec.h"
+#include "task/handler.h"
 #include "task/node_impl.h"
 #include "task/path.h"
 
@@ -78,7 +79,11 @@ int seccomp_choose(const Cri__ContainerConfig *config, const char *node_default,
 
 static int choose(const struct container *container, struct seccomp_choice *ret_choice, struct error *err)
 {
-	return seccomp_choose(container->config, container->node->config->seccomp_default, ret_choice, err);
+	struct handler_options handler;
+
+	if (handler_options(container->node->config, container->sandbox->runtime_handler, &handler, err) < 0)
+		return -1;
+	return seccomp_choose(container->config, handler.seccomp_default, ret_choice, err);
 }
 
 /* Neither a fifo that nobody writes to nor a device that answers slowly shall keep us. */

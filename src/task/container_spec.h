@@ -158,8 +158,9 @@ struct device_list {
 	bool restricted;
 };
 
-/* The standard devices, and the request's or, when privileged, the host's. Looks at the host: blocks. */
-int container_devices(const Cri__ContainerConfig *config, struct arena *arena, struct device_list *ret_list, struct error *err);
+/* The standard devices, and the request's or, when privileged and with `host_devices`, the host's. Looks at the host: blocks. */
+int container_devices(const Cri__ContainerConfig *config, bool host_devices, struct arena *arena, struct device_list *ret_list,
+		      struct error *err);
 
 /* One more device, in the place of one with the same path; `access` is for the cgroup's rule, "" for none. */
 int device_list_put(struct device_list *list, struct arena *arena, const char *path, const struct stat *st, const char *access,

@@ -344,7 +344,7 @@ static struct sandbox *make_sandbox(struct node *node, const Cri__PodSandboxConf
 	if (!config)
 		return NULL;
 	id_generate(id);
-	if (sandbox_check(config, "", err) == 0)
+	if (sandbox_check(config, err) == 0)
 		sandbox = sandbox_new(node, id, config, "", err);
 	if (!sandbox)
 		message_free(config);

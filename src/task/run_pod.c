@@ -27,6 +27,7 @@
 #include "runtime/spec.h"
 #include "task/cleanup.h"
 #include "task/group.h"
+#include "task/handler.h"
 #include "task/latecomer.h"
 #include "task/machines.h"
 #include "task/message.h"
@@ -515,11 +516,12 @@ static int start_new(struct node *node, struct call *call, struct error *err)
 {
 	const Cri__RunPodSandboxRequest *request = (const Cri__RunPodSandboxRequest *)call->request;
 	char title[SANDBOX_TITLE_SIZE];
+	struct handler_options handler;
 	struct run_pod *op;
 
 	if (HASH_COUNT(node->sandboxes) >= MAX_SANDBOXES)
 		return error_set(err, ERR_EXHAUSTED, "there are %d sandboxes; remove some first", MAX_SANDBOXES);
-	if (sandbox_check(request->config, request->runtime_handler, err) < 0)
+	if (handler_options(node->config, request->runtime_handler, &handler, err) < 0 || sandbox_check(request->config, err) < 0)
 		return -1;
 	op = operation_new(node, &kind, NULL, err);
 	if (!op)

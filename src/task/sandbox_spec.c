@@ -159,15 +159,12 @@ static int check_dns(const Cri__PodSandboxConfig *config, struct error *err)
 	return dns_config_check(&dns, err) < 0 ? error_prefix(err, "dns_config") : 0;
 }
 
-int sandbox_check(const Cri__PodSandboxConfig *config, const char *runtime_handler, struct error *err)
+int sandbox_check(const Cri__PodSandboxConfig *config, struct error *err)
 {
 	_cleanup_arena_ struct arena scratch = ARENA_INIT;
 	struct net_request ports = { 0 };
 	struct pod_ns_spec ns;
 
-	if (*runtime_handler)
-		return error_set(err, ERR_INVALID, "runtime_handler: '%s' is not known; there is only the default",
-				 runtime_handler);
 	if (*config->log_directory && config->log_directory[0] != '/')
 		return error_set(err, ERR_INVALID, "log_directory: '%s' is not absolute", config->log_directory);
 	if (check_namespaces(config, err) < 0 || check_cgroup_parent(config, err) < 0 || check_dns(config, err) < 0 ||

@@ -26,6 +26,6 @@ struct dns_config sandbox_dns(const Cri__PodSandboxConfig *config);
 int sandbox_ports(const Cri__PodSandboxConfig *config, struct arena *arena, struct net_request *ret_request, struct error *err);
 
 /* Refuses what this node cannot do (ERR_UNIMPLEMENTED) or what contradicts itself (ERR_INVALID), naming the field. */
-int sandbox_check(const Cri__PodSandboxConfig *config, const char *runtime_handler, struct error *err);
+int sandbox_check(const Cri__PodSandboxConfig *config, struct error *err);
 
 #endif

@@ -1,6 +1,8 @@
 /* What a start looks up and opens nothing for: ExplainContainer gathers it too, and prints what becomes of it. */
 #include "image/image.h"
 #include "task/container_cdi.h"
+#include "task/handler.h"
+#include "task/node_impl.h"
 #include "task/sandbox_spec.h"
 #include "task/start_container.h"
 
@@ -44,7 +46,11 @@ int start_list_mounts(struct start_container *op, struct error *err)
 
 int start_list_devices(struct start_container *op, struct error *err)
 {
-	if (container_devices(op->container->config, &op->scratch, &op->devices, err) < 0)
+	const struct container *container = op->container;
+	struct handler_options handler;
+
+	if (handler_options(container->node->config, container->sandbox->runtime_handler, &handler, err) < 0 ||
+	    container_devices(container->config, handler.host_devices, &op->scratch, &op->devices, err) < 0)
 		return -1;
 	return cdi_add_devices(&op->cdi, &op->user, &op->scratch, &op->devices, err);
 }

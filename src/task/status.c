@@ -126,14 +126,41 @@ static char *verbose_text(const struct node *node, struct arena *arena)
 	return copy;
 }
 
+/* One runtime, so each handler has the same features; "" is the default and comes first. */
+static Cri__RuntimeHandler **list_handlers(const struct node *node, struct arena *arena, size_t *ret_n)
+{
+	Cri__RuntimeHandlerFeatures *features = arena_new(arena, Cri__RuntimeHandlerFeatures);
+	const struct config_handler *handler = node->config->handlers;
+	Cri__RuntimeHandler **list, *entries;
+	size_t n = 1;
+
+	for (const struct config_handler *h = handler; h; h = h->next)
+		n++;
+	list = arena_new_array(arena, Cri__RuntimeHandler *, n);
+	entries = arena_new_array(arena, Cri__RuntimeHandler, n);
+	*ret_n = arena_failed(arena) ? 0 : n;
+	if (*ret_n == 0)
+		return NULL;
+	cri__runtime_handler_features__init(features);
+	features->recursive_read_only_mounts = node->may_recursive_readonly;
+	for (size_t i = 0; i < n; i++) {
+		list[i] = &entries[i];
+		cri__runtime_handler__init(list[i]);
+		list[i]->features = features;
+		if (i == 0)
+			continue;
+		list[i]->name = handler->name;
+		handler = handler->next;
+	}
+	return list;
+}
+
 static void send_status(const struct status *op, struct call *call, bool net_ready, char *net_reason)
 {
 	static char runtime_ready[] = "RuntimeReady", network_ready[] = "NetworkReady", not_ready[] = "NetworkNotReady",
 		    empty[] = "", info_key[] = "info";
 	Cri__StatusResponse reply = CRI__STATUS_RESPONSE__INIT;
 	Cri__RuntimeStatus status = CRI__RUNTIME_STATUS__INIT;
-	Cri__RuntimeHandler handler = CRI__RUNTIME_HANDLER__INIT, *handlers[] = { &handler };
-	Cri__RuntimeHandlerFeatures handler_features = CRI__RUNTIME_HANDLER_FEATURES__INIT;
 	Cri__RuntimeFeatures features = CRI__RUNTIME_FEATURES__INIT;
 	Cri__StatusResponse__InfoEntry info = CRI__STATUS_RESPONSE__INFO_ENTRY__INIT, *infos[] = { &info };
 	Cri__RuntimeCondition conditions[2], *list[] = { &conditions[0], &conditions[1] };
@@ -143,10 +170,7 @@ static void send_status(const struct status *op, struct call *call, bool net_rea
 	status.conditions = list;
 	status.n_conditions = ARRAY_SIZE(list);
 	reply.status = &status;
-	handler_features.recursive_read_only_mounts = op->op.node->may_recursive_readonly;
-	handler.features = &handler_features;
-	reply.runtime_handlers = handlers;
-	reply.n_runtime_handlers = ARRAY_SIZE(handlers);
+	reply.runtime_handlers = list_handlers(op->op.node, &call->arena, &reply.n_runtime_handlers);
 	features.supplemental_groups_policy = true;
 	features.mount_options = true;
 	reply.features = &features;

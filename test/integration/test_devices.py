@@ -66,6 +66,39 @@ def test_privileged_has_them_all(client, image, logs):
     assert out == ["read", "all"]
 
 
+# ---- runtime handlers ----
+
+def handler_pod(client, name, handler, logs):
+    from harness.cri import pod_config
+    config = pod_config(name, logs)
+    return client.RunPodSandbox(config=config, runtime_handler=handler).pod_sandbox_id, config
+
+
+def test_a_handler_selects_options(client, image, logs):
+    """The harness configures `careful`: no host devices for privileged containers, and no filter by default."""
+    pod_id, config = handler_pod(client, "handler", "careful", logs)
+    try:
+        assert client.PodSandboxStatus(pod_sandbox_id=pod_id).status.runtime_handler == "careful"
+        start(client, pod_id, config, image, ["/bin/sh", "-c", "ls /dev | grep -c loop; grep Seccomp: /proc/self/status; cat /proc/self/status | grep CapEff"],
+              security=cri.LinuxContainerSecurityContext(privileged=True))
+        out = [text for _, _, text in log_lines(logs / "main.log", 3)]
+        assert out[0] == "0" and out[2].split()[1] != "0" * 16
+        start(client, pod_id, config, image, ["/bin/sh", "-c", "grep Seccomp: /proc/self/status"], name="plain")
+        assert log_lines(logs / "plain.log", 1)[0][2].split() == ["Seccomp:", "0"]
+    finally:
+        client.StopPodSandbox(pod_sandbox_id=pod_id)
+        client.RemovePodSandbox(pod_sandbox_id=pod_id)
+
+
+def test_unknown_handlers_are_refused_with_the_known_ones(client, logs):
+    with pytest.raises(grpc.RpcError) as caught:
+        handler_pod(client, "handler", "unknown", logs)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "runtime_handler: 'unknown'" in caught.value.details() and '"careful"' in caught.value.details()
+    handlers = {h.name: h.features for h in client.Status().runtime_handlers}
+    assert set(handlers) == {"", "careful"} and handlers[""] == handlers["careful"]
+
+
 # ---- CDI ----
 
 @pytest.fixture

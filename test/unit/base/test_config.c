@@ -317,9 +317,77 @@ static void test_print_to_a_full_disk(void **state)
 	(void)fclose(full);
 }
 
+/* [runtime.NAME]: named sets of options, read, printed and read back. */
+static void test_runtime_handlers(void **state)
+{
+	static const char *const wrong[][2] = {
+		{ "runtime.a.seccomp_default", "relative" },
+		{ "runtime.a.apparmor_default", "a b" },
+		{ "runtime.a.privileged_without_host_devices", "perhaps" },
+		{ "runtime.a.nothing", "x" },
+		{ "runtime.A.seccomp_default", "builtin" },
+		{ "runtime.-a.seccomp_default", "builtin" },
+	};
+	struct config config, again;
+	struct error err = ERROR_INIT;
+	char path[] = "/tmp/config-test-XXXXXX";
+	FILE *file = fdopen(mkstemp(path), "w");
+
+	(void)state;
+	assert_non_null(file);
+	(void)fputs("[runtime]\nseccomp_default = unconfined\n[runtime.plain]\n[runtime.careful-2]\nseccomp_default = /p.json\n"
+		    "privileged_without_host_devices = true\n",
+		    file);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(config_init(&config, &err), 0);
+	assert_int_equal(config_read(&config, path, &err), 0);
+	assert_non_null(config_find_handler(&config, "plain"));
+	assert_null(config_find_handler(&config, "careful"));
+	assert_string_equal(config_find_handler(&config, "careful-2")->seccomp_default, "/p.json");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(config_set(&config, wrong[i][0], wrong[i][1], &err), -1);
+	file = fopen(path, "w");
+	assert_int_equal(config_print(&config, file), 0);
+	(void)fclose(file);
+	assert_int_equal(config_init(&again, &err), 0);
+	assert_int_equal(config_read(&again, path, &err), 0);
+	assert_string_equal(again.handlers->name, config.handlers->name);
+	assert_true(config_find_handler(&again, "careful-2")->privileged_without_host_devices);
+	assert_string_equal(config_find_handler(&again, "careful-2")->apparmor_default, "");
+	config_release(&again);
+	file = fopen(path, "w");
+	(void)fputs("[runtime.bad_name]\n", file);
+	(void)fclose(file);
+	assert_int_equal(config_init(&again, &err), 0);
+	err = (struct error)ERROR_INIT;
+	assert_int_equal(config_read(&again, path, &err), -1);
+	assert_non_null(strstr(err.text, "line 1"));
+	config_release(&again);
+	config_release(&config);
+	(void)unlink(path);
+}
+
+static void test_no_more_handlers_than(void **state)
+{
+	struct config config;
+	struct error err = ERROR_INIT;
+	char name[64];
+	int made = 0;
+
+	(void)state;
+	assert_int_equal(config_init(&config, &err), 0);
+	do {
+		(void)snprintf(name, sizeof(name), "runtime.h%d.seccomp_default", made);
+	} while (config_set(&config, name, "builtin", &err) == 0 && ++made < 1000);
+	assert_int_equal(made, 32);
+	config_release(&config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_runtime_handlers),
+		cmocka_unit_test(test_no_more_handlers_than),
 		cmocka_unit_test_setup_teardown(test_defaults, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reads_a_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_errors_name_file_and_line, set_up, tear_down),

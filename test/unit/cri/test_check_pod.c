@@ -138,7 +138,9 @@ static void test_metadata(void **state)
 	INVALID("config.metadata.uid:", f.metadata.uid = TEXT("a\x7f"));
 	INVALID("config.metadata.name: has 254 bytes", f.metadata.name = filler(254));
 	FINE(f.metadata.name = filler(253));
-	INVALID("runtime_handler:", f.request.runtime_handler = TEXT("kata"));
+	FINE(f.request.runtime_handler = TEXT("kata-2"));
+	INVALID("runtime_handler: must be", f.request.runtime_handler = TEXT("Kata"));
+	INVALID("runtime_handler: must be", f.request.runtime_handler = TEXT("a/b"));
 	INVALID("config.windows:", f.config.windows = &f.windows);
 	FINE(f.config.linux = NULL);
 	FINE(f.config.dns_config = NULL);
@@ -370,7 +372,7 @@ static void test_images(void **state)
 	SMALL(Cri__PullImageRequest, CRI__PULL_IMAGE_REQUEST__INIT, check_pull_image, ERR_INVALID, "image.image: has 2000",
 	      r.image = &spec, spec.image = filler(2000));
 	SMALL(Cri__PullImageRequest, CRI__PULL_IMAGE_REQUEST__INIT, check_pull_image, ERR_INVALID,
-	      "image.runtime_handler:", r.image = &spec, spec.image = TEXT("busybox"), spec.runtime_handler = TEXT("vm"));
+	      "image.runtime_handler:", r.image = &spec, spec.image = TEXT("busybox"), spec.runtime_handler = TEXT("a b"));
 	spec.runtime_handler = TEXT("");
 	SMALL(Cri__PullImageRequest, CRI__PULL_IMAGE_REQUEST__INIT, check_pull_image, ERR_NONE, "", r.image = &spec, r.auth = &auth,
 	      auth.password = TEXT("secret word"));

@@ -93,7 +93,7 @@ static int translate(const Cri__ContainerConfig *config, const struct sandbox *s
 
 	if (container_argv(config, &image, arena, &list, err) < 0 ||
 	    container_env(config, &image, "host", "/", arena, &list, err) < 0 ||
-	    container_mounts(sandbox, config, arena, &mounts, err) < 0 || container_devices(config, arena, &devices, err) < 0)
+	    container_mounts(sandbox, config, arena, &mounts, err) < 0 || container_devices(config, true, arena, &devices, err) < 0)
 		return -1;
 	return container_resources(config->linux ? config->linux->resources : NULL, 0, arena, &resources, err);
 }

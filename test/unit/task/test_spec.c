@@ -17,6 +17,7 @@
 #include "runtime/caps.h"
 #include "task/container.h"
 #include "task/container_spec.h"
+#include "task/handler.h"
 #include "task/list.h"
 #include "task/message.h"
 #include "task/sandbox_spec.h"
@@ -673,7 +674,7 @@ static void test_devices(void **state)
 
 	(void)state;
 	init_context(&c);
-	assert_int_equal(container_devices(&c.config, &arena, &list, &err), 0);
+	assert_int_equal(container_devices(&c.config, true, &arena, &list, &err), 0);
 	assert_int_equal(list.n_devices, 6);
 	assert_true(list.restricted);
 	device.host_path = zero;
@@ -681,7 +682,7 @@ static void test_devices(void **state)
 	device.permissions = r;
 	c.config.devices = devices;
 	c.config.n_devices = 1;
-	assert_int_equal(container_devices(&c.config, &arena, &list, &err), 0);
+	assert_int_equal(container_devices(&c.config, true, &arena, &list, &err), 0);
 	assert_int_equal(list.n_devices, 7);
 	assert_string_equal(list.devices[0].path, "/dev/mine");
 	assert_int_equal(list.devices[0].major, 1);
@@ -689,11 +690,11 @@ static void test_devices(void **state)
 	assert_int_equal(list.n_rules, 1);
 	assert_string_equal(list.rules[0].access, "r");
 	device.host_path = etc;
-	assert_int_equal(container_devices(&c.config, &arena, &list, &err), -1);
+	assert_int_equal(container_devices(&c.config, true, &arena, &list, &err), -1);
 	assert_int_equal(err.code, ERR_INVALID);
 	c.config.n_devices = 0;
 	c.security.privileged = true;
-	assert_int_equal(container_devices(&c.config, &arena, &list, &err), 0);
+	assert_int_equal(container_devices(&c.config, true, &arena, &list, &err), 0);
 	assert_false(list.restricted);
 	assert_true(list.n_devices >= 6);
 }
@@ -825,11 +826,54 @@ static void test_pid_mode_is_inherited(void **state)
 	assert_int_equal(container_pid_mode(&c.config, &pod_config), CRI__NAMESPACE_MODE__NODE);
 }
 
+/* ---- runtime handlers ---- */
+
+static void test_handlers(void **state)
+{
+	struct handler_options options;
+	struct error err = ERROR_INIT;
+	struct config config;
+
+	(void)state;
+	assert_int_equal(config_init(&config, &err), 0);
+	assert_int_equal(handler_options(&config, "", &options, &err), 0);
+	assert_string_equal(options.seccomp_default, "builtin");
+	assert_string_equal(options.apparmor_default, "builtin");
+	assert_true(options.host_devices);
+	assert_int_equal(handler_options(&config, "careful", &options, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	err = (struct error)ERROR_INIT;
+	assert_int_equal(config_set(&config, "runtime.careful.privileged_without_host_devices", "true", &err), 0);
+	assert_int_equal(config_set(&config, "runtime.careful.seccomp_default", "/p.json", &err), 0);
+	assert_int_equal(handler_options(&config, "careful", &options, &err), 0);
+	assert_string_equal(options.seccomp_default, "/p.json");
+	assert_string_equal(options.apparmor_default, "builtin"); /* as [runtime] says */
+	assert_false(options.host_devices);
+	assert_int_equal(handler_options(&config, "other", &options, &err), -1);
+	assert_non_null(strstr(err.text, "\"careful\""));
+	config_release(&config);
+}
+
+static void test_privileged_without_host_devices(void **state)
+{
+	_cleanup_arena_ struct arena arena = ARENA_INIT;
+	struct device_list list;
+	struct error err = ERROR_INIT;
+	struct context c;
+
+	(void)state;
+	init_context(&c);
+	c.security.privileged = true;
+	assert_int_equal(container_devices(&c.config, false, &arena, &list, &err), 0);
+	assert_int_equal(list.n_devices, 6);
+	assert_true(list.restricted);
+}
+
 /* ---- sandboxes ---- */
 
 static void test_sandbox_check(void **state)
 {
-	char handler[] = "runc", none[] = "", slice[] = "/kubepods-burstable.slice", relative[] = "kubepods", up[] = "/a/../b";
+	char slice[] = "/kubepods-burstable.slice", relative[] = "kubepods", up[] = "/a/../b";
 	static char long_path[2000];
 	Cri__PodSandboxConfig config = CRI__POD_SANDBOX_CONFIG__INIT;
 	Cri__LinuxPodSandboxConfig linux_config = CRI__LINUX_POD_SANDBOX_CONFIG__INIT;
@@ -839,17 +883,15 @@ static void test_sandbox_check(void **state)
 	memset(long_path, 'a', sizeof(long_path) - 1);
 	long_path[0] = '/';
 	config.linux = &linux_config;
-	assert_int_equal(sandbox_check(&config, none, &err), 0);
-	assert_int_equal(sandbox_check(&config, handler, &err), -1);
-	assert_non_null(strstr(err.text, "runtime_handler"));
+	assert_int_equal(sandbox_check(&config, &err), 0);
 	linux_config.cgroup_parent = slice; /* the driver decides: group_parent_path() */
-	assert_int_equal(sandbox_check(&config, none, &err), 0);
+	assert_int_equal(sandbox_check(&config, &err), 0);
 	linux_config.cgroup_parent = relative;
-	assert_int_equal(sandbox_check(&config, none, &err), -1);
+	assert_int_equal(sandbox_check(&config, &err), -1);
 	linux_config.cgroup_parent = long_path;
-	assert_int_equal(sandbox_check(&config, none, &err), -1);
+	assert_int_equal(sandbox_check(&config, &err), -1);
 	linux_config.cgroup_parent = up;
-	assert_int_equal(sandbox_check(&config, none, &err), -1);
+	assert_int_equal(sandbox_check(&config, &err), -1);
 	assert_int_equal(err.code, ERR_INVALID);
 }
 
@@ -906,6 +948,8 @@ int main(void)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_ambient_and_privileged),
 		cmocka_unit_test(test_seccomp),
+		cmocka_unit_test(test_handlers),
+		cmocka_unit_test(test_privileged_without_host_devices),
 		cmocka_unit_test(test_apparmor),
 		cmocka_unit_test(test_standard_mounts),
 		cmocka_unit_test(test_requested_mounts_replace_and_are_ordered),
