@@ -37,7 +37,7 @@
 	X(sd_bus_message_close_container)                                                                                          \
 	X(sd_bus_message_read)
 
-#define FIELD(function) __typeof__(function) *function;
+#define FIELD(function) __typeof__(function) *(function);
 static struct {
 	FUNCTIONS(FIELD)
 } lib;

@@ -265,6 +265,22 @@ def test_a_limit_too_small_to_start(client, image, logs):
         assert (status.state, status.exit_code, status.reason) == (cri.CONTAINER_EXITED, 128, "StartError")
 
 
+def test_an_oom_score_below_the_daemons_own(daemon, client, image, logs):
+    """Exact with CAP_SYS_RESOURCE; without it the lowest that is allowed, and one warning for all."""
+    caps = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff")][0]
+    own = int(Path(f"/proc/{daemon.process.pid}/oom_score_adj").read_text())
+    wanted = -500 if int(caps, 16) >> 24 & 1 else max(own, -500)
+    with pod(client, "score", logs) as (pod_id, config):
+        for name in ("first", "second"):
+            container_id = start(client, pod_id, config, image, ["sleep", "1000"], name=name,
+                                 resources=cri.LinuxContainerResources(oom_score_adj=-500))
+            for command in (["cat", "/proc/1/oom_score_adj"], ["cat", "/proc/self/oom_score_adj"]):
+                done = client.ExecSync(container_id=container_id, cmd=command, timeout=20)
+                assert done.stdout.decode() == f"{wanted}\n", done.stderr
+    warnings = daemon.log.read_text(errors="replace").count("without CAP_SYS_RESOURCE")
+    assert warnings == (0 if wanted == -500 else 1)
+
+
 # ---- limits of processes ----
 
 def test_the_limit_of_open_files_is_the_daemons_own_from_before(daemon, client, image, logs):
