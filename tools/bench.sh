@@ -84,5 +84,7 @@ series host-network 1 --host-network
 series pod-network-wide "$wide"
 "$build/bench/floor" --dir "$dir" --iterations "$pods"
 
+tools/bench-oci.sh "$build" "$dir" | tee "$results/oci.txt"
+
 echo "daemon afterwards: $(awk '/^VmRSS/ { print $2 }' "/proc/$daemon/status") KiB resident, $(find "/proc/$daemon/fd" -type l | wc -l) descriptors"
 echo "written to $results"

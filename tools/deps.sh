@@ -44,6 +44,8 @@ nftables                shows that no rule stays
 bench='
 busybox-static          what the benchmark image is made of
 iproute2                a network namespace of its own
+crun                    the other OCI runtimes, side by side with ours
+runc                    and the second of them
 '
 
 test='

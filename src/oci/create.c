@@ -212,7 +212,7 @@ static int spawn(struct creation *creation, struct spawn_result *ret_result, str
 	struct spawner *spawner;
 	int result;
 
-	if (spawner_open(&spawner, err) < 0)
+	if (spawner_open_once(&spawner, err) < 0)
 		return -1;
 	result = spawner_run_synced(spawner, creation->plan, creation->world.spec.tty ? terminal_stdio : our_stdio, timeout_ms,
 				    &handler, ret_result, err);

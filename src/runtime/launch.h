@@ -44,6 +44,7 @@ struct spawner {
 	struct launch *queue, **queue_end;
 	struct straggler *stragglers;
 	bool closing;
+	bool once; /* service descriptors that few plans need are made when one does */
 
 	/* the thread's own from here on */
 	bool ready; /* or failed, see error */

@@ -70,7 +70,7 @@ static bool wait_until_ready(struct spawner *spawner)
 	return ready;
 }
 
-int spawner_open(struct spawner **ret_spawner, struct error *err)
+static int open_spawner(bool once, struct spawner **ret_spawner, struct error *err)
 {
 	struct spawner *spawner = calloc(1, sizeof(*spawner));
 	int result;
@@ -79,6 +79,7 @@ int spawner_open(struct spawner **ret_spawner, struct error *err)
 		return error_set(err, ERR_EXHAUSTED, "start spawner: out of memory");
 	init_conditions(spawner);
 	spawner->queue_end = &spawner->queue;
+	spawner->once = once;
 	result = start_thread(spawner);
 	if (result != 0) {
 		release(spawner);
@@ -92,6 +93,16 @@ int spawner_open(struct spawner **ret_spawner, struct error *err)
 	}
 	*ret_spawner = spawner;
 	return 0;
+}
+
+int spawner_open(struct spawner **ret_spawner, struct error *err)
+{
+	return open_spawner(false, ret_spawner, err);
+}
+
+int spawner_open_once(struct spawner **ret_spawner, struct error *err)
+{
+	return open_spawner(true, ret_spawner, err);
 }
 
 void spawner_close(struct spawner *spawner)

@@ -24,6 +24,9 @@ struct spawner;
 /* Makes the thread and its namespaces. Needs CAP_SYS_ADMIN; Linux 5.12 for what the interpreter uses. */
 int spawner_open(struct spawner **ret_spawner, struct error *err);
 
+/* For a program that starts one process and ends: what few plans need is not made before one does. */
+int spawner_open_once(struct spawner **ret_spawner, struct error *err);
+
 /* Every run must have returned. */
 void spawner_close(struct spawner *spawner);
 

@@ -112,13 +112,32 @@ static int own_pidfd(struct error *err)
 	return fd < 0 ? error_sys(err, errno, "open own process") : fd;
 }
 
-static int open_services(struct error *err)
+/* The null device and the procfs, in their places. */
+static int open_extras(struct error *err)
+{
+	return place(null_create(err), FD_NULL, err) < 0 ||
+			       place(detached_fs("proc", MOUNT_ATTR_NODEV, NULL, err), FD_PROC, err) < 0
+		       ? -1
+		       : 0;
+}
+
+/* Numbers are counted on: until the real ones are there, the interpreter stands in their places. */
+static int hold_places(struct error *err)
+{
+	for (int fd = FD_NULL; fd <= FD_PROC; fd++) {
+		if (dup3(FD_IMAGE, fd, O_CLOEXEC) < 0)
+			return error_sys(err, errno, "place descriptor %d", fd);
+	}
+	return 0;
+}
+
+static int open_services(const struct spawner *spawner, struct error *err)
 {
 	/* from here on this thread has a table of its own; 0, 1 and 2 stay for messages of a sanitizer */
 	if (close_range(FD_IMAGE, ~0U, CLOSE_RANGE_UNSHARE) < 0)
 		return error_sys(err, errno, "unshare descriptors");
-	if (place(image_create(err), FD_IMAGE, err) < 0 || place(null_create(err), FD_NULL, err) < 0 ||
-	    place(detached_fs("proc", MOUNT_ATTR_NODEV, NULL, err), FD_PROC, err) < 0 || place(own_pidfd(err), FD_DAEMON, err) < 0)
+	if (place(image_create(err), FD_IMAGE, err) < 0 || (spawner->once ? hold_places(err) : open_extras(err)) < 0 ||
+	    place(own_pidfd(err), FD_DAEMON, err) < 0)
 		return -1;
 	return 0;
 }
@@ -280,6 +299,19 @@ static int fetch_all(const struct launch *launch, struct child_args *child, stru
  */
 extern int __clone(int (*run)(void *arg), void *stack, int flags, void *arg, ...);
 
+/* Makes what was left out and is needed now. */
+static int complete(struct spawner *spawner, struct launch *launch)
+{
+	bool needed = launch->plan->block->own_oom_file || launch->stdio[0] < 0 || launch->stdio[1] < 0 || launch->stdio[2] < 0;
+
+	if (!spawner->once || !needed)
+		return 0;
+	if (open_extras(&launch->error) < 0)
+		return -1;
+	spawner->once = false;
+	return 0;
+}
+
 static void do_launch(struct spawner *spawner, struct launch *launch)
 {
 	char name[sizeof(launch->plan->name)];
@@ -288,7 +320,7 @@ static void do_launch(struct spawner *spawner, struct launch *launch)
 	int pid = -1;
 
 	memcpy(name, launch->plan->name, sizeof(name));
-	if (fetch_all(launch, &child, &launch->error) == 0) {
+	if (complete(spawner, launch) == 0 && fetch_all(launch, &child, &launch->error) == 0) {
 		pid = __clone(child_main, (char *)spawner->stack + LAUNCH_STACK_SIZE, flags, &child);
 		if (pid < 0)
 			(void)error_sys(&launch->error, errno, "clone");
@@ -321,7 +353,7 @@ static struct launch *take_next(struct spawner *spawner)
 static int settle(struct spawner *spawner, struct error *err)
 {
 	(void)prctl(PR_SET_NAME, "spawner");
-	if (make_stack(spawner, err) < 0 || open_services(err) < 0 || leave_host(err) < 0)
+	if (make_stack(spawner, err) < 0 || open_services(spawner, err) < 0 || leave_host(err) < 0)
 		return error_prefix(err, "start spawner");
 	return 0;
 }
