@@ -294,8 +294,11 @@ def test_cve_2024_25621_directories_that_are_open(workspace, tmp_path, folder):
     (tmp_path / folder).mkdir(mode=0o711)
     os.chmod(tmp_path / folder, 0o711)
     daemon = Daemon(tmp_path, options={"net.bridge": f"mpa{os.getpid() % 100000}"})
-    with pytest.raises(AssertionError, match="mode 0711, open to others"):
-        daemon.start()
+    try:
+        with pytest.raises(AssertionError, match="mode 0711, open to others"):
+            daemon.start()
+    finally:
+        daemon.wreck()
 
 
 def test_the_helpers_tell_a_start_from_a_refusal(client, image, logs):

@@ -269,8 +269,11 @@ def test_resource_limits(workspace, archive, image, tmp_path):
 def test_resource_limits_that_make_no_sense(workspace, tmp_path):
     from harness.daemon import Daemon
     daemon = Daemon(tmp_path, options={"runtime.rlimits": "nofile=2:1", "net.bridge": f"mpl{os.getpid() % 100000}"})
-    with pytest.raises(AssertionError, match="runtime.rlimits: nofile: the soft limit is above the hard one"):
-        daemon.start()
+    try:
+        with pytest.raises(AssertionError, match="runtime.rlimits: nofile: the soft limit is above the hard one"):
+            daemon.start()
+    finally:
+        daemon.wreck()
 
 
 # ---- masks ----
