@@ -8,14 +8,6 @@
 #include "base/id.h"
 #include "image/digest.h"
 
-/* OpenSSL 3.0 activates its default provider at the first use. Two threads that get there together make two, and one is lost. */
-int digest_init(struct error *err)
-{
-	char ignored[DIGEST_TEXT_SIZE];
-
-	return digest_of("", 0, ignored, err);
-}
-
 int digest_begin(struct digest *d, struct error *err)
 {
 	d->ctx = EVP_MD_CTX_new();

@@ -28,9 +28,6 @@ struct digest {
 		NULL                                                                                                               \
 	}
 
-/* Once, before other threads compute digests or speak TLS. Errors as of digest_of(). */
-int digest_init(struct error *err);
-
 int digest_begin(struct digest *d, struct error *err);
 int digest_update(struct digest *d, const void *data, size_t len, struct error *err);
 int digest_end(struct digest *d, char ret_text[DIGEST_TEXT_SIZE], struct error *err);

@@ -100,7 +100,7 @@ static void init_locks(struct image_store *store)
 
 static int start(struct image_store *store, const struct image_store_config *config, struct error *err)
 {
-	if (copy_config(store, config, err) < 0 || http_init(err) < 0 || digest_init(err) < 0)
+	if (copy_config(store, config, err) < 0 || http_init(err) < 0)
 		return -1;
 	if (open_directories(store, err) < 0 || load(store, err) < 0)
 		return -1;

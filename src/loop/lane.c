@@ -303,7 +303,7 @@ void lane_pool_close(struct lane_pool *pool)
 	pool->closed = true;
 	if (pool->stats.stuck > 0)
 		log_warn("lane", "%u jobs still hang at the end", pool->stats.stuck);
-	lane_unlock(pool);
+	lane_pool_join_last(pool);
 	uv_close((uv_handle_t *)&pool->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&pool->wakeup, on_handle_closed);
 }

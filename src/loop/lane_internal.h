@@ -62,7 +62,9 @@ struct lane_pool {
 	unsigned max_threads, max_stuck;
 	unsigned holders; /* threads and open uv handles; the last one frees the pool */
 	bool closing;     /* threads end instead of taking jobs */
-	bool closed;      /* `wakeup` is gone */
+	bool closed;      /* `wakeup` is gone, nobody joins threads any more */
+	bool has_last;
+	pthread_t last; /* the thread that ended last, when has_last: what libraries keep per thread goes when it is joined */
 };
 
 static inline void lane_lock(struct lane_pool *pool)
@@ -88,6 +90,9 @@ void lane_pool_unhold(struct lane_pool *pool);
 /* Sees to it that somebody serves so many ready lanes, as far as the limits go: 0, or an errno when there is no thread at all. Call it
  * for each lane that becomes ready. */
 int lane_pool_provide_threads(struct lane_pool *pool, unsigned n_ready);
+
+/* Waits until every thread that has ended is gone, and gives up the lock. */
+void lane_pool_join_last(struct lane_pool *pool);
 
 /* Waits for a job to return or a thread to end, until CLOCK_MONOTONIC says so. */
 void lane_pool_wait_ended(struct lane_pool *pool, int64_t until_us);

@@ -86,6 +86,32 @@ void lane_pool_wait_ended(struct lane_pool *pool, int64_t until_us)
 	wait_until(pool, &pool->ended, until_us);
 }
 
+/* The calling thread becomes the one to join, and whom it found in that place it joins: so at most one waits, whatever comes and goes. */
+static void leave(struct lane_pool *pool)
+{
+	pthread_t before = pool->last;
+	bool has_before = pool->has_last;
+
+	pool->last = pthread_self();
+	pool->has_last = !pool->closed;
+	if (pool->closed)
+		(void)pthread_detach(pthread_self()); /* it hung when the pool was closed: nobody is left to join it */
+	lane_pool_unhold(pool);
+	if (has_before)
+		(void)pthread_join(before, NULL);
+}
+
+void lane_pool_join_last(struct lane_pool *pool)
+{
+	pthread_t last = pool->last;
+	bool has_last = pool->has_last;
+
+	pool->has_last = false;
+	lane_unlock(pool);
+	if (has_last)
+		(void)pthread_join(last, NULL);
+}
+
 /* ---- who is served ---- */
 
 /* Stuck threads do not count against the limit, as long as they are few. */
@@ -106,7 +132,6 @@ static int start_thread(struct lane_pool *pool)
 	(void)sigfillset(&all);
 	(void)pthread_attr_setsigmask_np(&attr, &all);
 	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	rc = pthread_create(&thread, &attr, serve, pool);
 	(void)pthread_attr_destroy(&attr);
 	if (rc == 0) {
@@ -267,6 +292,6 @@ static void *serve(void *arg)
 		(void)lane_pool_provide_threads(pool,
 						pool->n_ready); /* when that fails, the next submission or deadline tries again */
 	(void)pthread_cond_signal(&pool->ended);
-	lane_pool_unhold(pool);
+	leave(pool);
 	return NULL;
 }

@@ -607,6 +607,45 @@ static void test_close_waits_for_running_jobs(void **state)
 	assert_false(atomic_load(&queued.began));
 }
 
+static pthread_key_t kept_per_thread;
+static atomic_uint n_given_back;
+
+static void give_back(void *value)
+{
+	(void)value;
+	sleep_ms(50); /* long enough to be missed */
+	atomic_fetch_add(&n_given_back, 1);
+}
+
+static int keep_per_thread(struct job *job, struct error *err)
+{
+	(void)pthread_setspecific(kept_per_thread, job);
+	return do_work(job, err);
+}
+
+/* As OpenSSL keeps random generators: what is left when the process ends is leaked. */
+static void test_close_outlasts_what_threads_keep(void **state)
+{
+	struct work work[3] = { 0 };
+
+	(void)state;
+	assert_int_equal(pthread_key_create(&kept_per_thread, give_back), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		work[i].job.work = keep_per_thread;
+		work[i].gate = &gate;
+		submit(lanes[i], &work[i], LONG_MS);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		await_begun(&work[i]);
+	for (unsigned i = 0; i < 3; i++)
+		(void)sem_post(&gate);
+	close_lanes();
+	lane_pool_close(pool);
+	pool = NULL;
+	assert_int_equal(atomic_load(&n_given_back), 3);
+	assert_int_equal(pthread_key_delete(kept_per_thread), 0);
+}
+
 static void test_close_gives_up_on_stuck_jobs(void **state)
 {
 	static struct work hung; /* never released: nobody tells when the thread lets go of it */
@@ -657,6 +696,7 @@ int main(void)
 		IN_POOL(test_idle_threads_are_reused),
 		IN_POOL(test_jobs_keep_the_loop_running),
 		IN_POOL(test_close_waits_for_running_jobs),
+		IN_POOL(test_close_outlasts_what_threads_keep),
 		IN_POOL(test_close_gives_up_on_stuck_jobs),
 	};
 
