@@ -53,6 +53,12 @@ static int next(struct reader *reader, struct error *err)
 			 reader->parser.problem_mark.column + 1, reader->parser.problem ? reader->parser.problem : "out of memory");
 }
 
+/* The beginnings, or the ends, of the stream and of the document. */
+static int next_two(struct reader *reader, struct error *err)
+{
+	return next(reader, err) < 0 ? -1 : next(reader, err);
+}
+
 static int refuse(const struct reader *reader, const char *what, struct error *err)
 {
 	return error_set(err, ERR_INVALID, "line %zu, column %zu: %s", reader->event.start_mark.line + 1,
@@ -156,13 +162,13 @@ static int read_value(struct reader *reader, unsigned depth, cJSON **ret_value, 
 /* One document and nothing behind it. */
 static int read_stream(struct reader *reader, cJSON **ret_value, struct error *err)
 {
-	if (next(reader, err) < 0 || next(reader, err) < 0)
+	if (next_two(reader, err) < 0)
 		return -1;
 	if (reader->event.type != YAML_DOCUMENT_START_EVENT)
 		return refuse(reader, "the file is empty", err);
 	if (next(reader, err) < 0 || read_value(reader, 0, ret_value, err) < 0)
 		return -1;
-	if (next(reader, err) < 0 || next(reader, err) < 0)
+	if (next_two(reader, err) < 0)
 		return -1;
 	return reader->event.type == YAML_STREAM_END_EVENT ? 0 : refuse(reader, "more than one document", err);
 }
