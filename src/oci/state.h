@@ -80,7 +80,7 @@ void store_close(struct store *store);
 
 int store_write(struct store *store, struct error *err);
 
-/* Removes the directory, and --root when it is then empty no less than before. */
+/* Removes the directory; --root stays. */
 int store_remove(struct store *store, struct error *err);
 
 /* A process that has the recorded pid and start time: a pidfd. ERR_NOT_FOUND when it has ended. */

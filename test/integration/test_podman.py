@@ -30,8 +30,13 @@ class Podman:
         return self.call("run", *LIMITS, *args, check=check)
 
 
+def podman_groups():
+    return set(Path("/sys/fs/cgroup").glob("*/libpod_parent")) | set(Path("/sys/fs/cgroup").glob("libpod_parent"))
+
+
 @pytest.fixture(scope="module")
 def podman(archive):
+    groups_before = podman_groups()
     folder = tempfile.mkdtemp(prefix="mppod-", dir="/var/tmp")
     engine = Podman(folder)
     try:
@@ -43,6 +48,9 @@ def podman(archive):
         for mount in sorted(mounts, reverse=True):
             subprocess.run(["umount", "-l", mount], check=False)
         shutil.rmtree(folder, ignore_errors=True)
+        # conmon's own group, which podman leaves behind
+        for group in podman_groups() - groups_before:
+            subprocess.run(["find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False)
 
 
 def test_run_gives_output_and_exit_code(podman):
