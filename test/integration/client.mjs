@@ -1,6 +1,6 @@
 // The second foreign client: @grpc/grpc-js. Pulls an image, runs a pod, reads its log, executes, stops and removes; prints what it saw.
 // Arguments: SOCKET PROTO VERSION IMAGE USER PASSWORD LOG_DIRECTORY CGROUP_PARENT
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import { tmpdir } from "node:os";
@@ -12,7 +12,9 @@ const [socket, proto, version, image, username, password, logDirectory, cgroupPa
 // The contract's package is the service name on the wire; the other version differs by nothing else.
 const copy = join(tmpdir(), `mptest-${process.pid}.proto`);
 writeFileSync(copy, readFileSync(proto, "utf8").replace("package runtime.v1;", `package runtime.${version};`));
-const contract = grpc.loadPackageDefinition(loader.loadSync(copy, { keepCase: true, longs: Number, enums: String, arrays: true })).runtime[version];
+const definition = loader.loadSync(copy, { keepCase: true, longs: Number, enums: String, arrays: true });
+rmSync(copy);
+const contract = grpc.loadPackageDefinition(definition).runtime[version];
 
 const promised = (client) => (method, request = {}) =>
   new Promise((resolve, reject) =>
