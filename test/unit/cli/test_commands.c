@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -197,24 +198,31 @@ static int say_configuration(struct config *config, struct error *err)
 	return 0;
 }
 
-/* Runs `monopod --socket PEER WORDS...` in a child; words end with NULL. Returns its exit code. */
+#define COMMAND_NAME "monopod"
+
+/*
+ * Runs `monopod --socket PEER WORDS...` in a child; words end with NULL. Returns its exit code.
+ *
+ * The child is this program anew, and main() sees by its name what it is to be: after a bare fork it would find the locks of the
+ * sanitizer's allocator as the peer's thread held them in that moment.
+ */
 static int run(struct fixture *f, const char *const *words)
 {
-	char *argv[16] = { (char *)(uintptr_t) "monopod", (char *)(uintptr_t) "--socket", f->peer.path };
+	char *argv[16] = { (char *)(uintptr_t)COMMAND_NAME, (char *)(uintptr_t) "--socket", f->peer.path };
 	int out = memory_file();
 	int err = memory_file();
 	int argc = 3;
 	int status = 0;
+	posix_spawn_file_actions_t actions;
 	pid_t pid;
 
 	for (int i = 0; words[i]; i++)
 		argv[argc++] = (char *)(uintptr_t)words[i];
-	pid = fork();
-	if (pid == 0) {
-		(void)dup2(out, STDOUT_FILENO);
-		(void)dup2(err, STDERR_FILENO);
-		_exit(cli_main(argc, argv, say_configuration));
-	}
+	assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
+	assert_int_equal(posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO), 0);
+	assert_int_equal(posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO), 0);
+	assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
+	(void)posix_spawn_file_actions_destroy(&actions);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	read_back(out, f->out, sizeof(f->out));
 	read_back(err, f->err, sizeof(f->err));
@@ -389,7 +397,7 @@ static void test_configuration(void **state)
 	assert_int_equal(RUN(f, "config", "other"), 2);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define WITH_PEER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
@@ -405,5 +413,7 @@ int main(void)
 		WITH_PEER(test_configuration),
 	};
 
+	if (strcmp(argv[0], COMMAND_NAME) == 0)
+		return cli_main(argc, argv, say_configuration);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
