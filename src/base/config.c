@@ -1,39 +1,25 @@
 #include "base/config.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <net/if.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include <ini.h>
 
-#include "base/log.h"
+#include "base/config_check.h"
 #include "base/mem.h"
 
-/* libinih reads lines of INI_MAX_LINE bytes (200); the longest key and " = " take up to 28 of them. */
-#define MAX_TEXT 160
-
 enum kind { TEXT, NUMBER, FLAG };
-
-/* 0, or -1 with the reason alone in *err; the caller names option and value. */
-typedef int check_fn(const char *value, struct error *err);
 
 struct option {
 	const char *section, *key;
 	enum kind kind;
 	size_t offset; /* in struct config */
 	const char *initial;
-	int64_t min, max; /* of a NUMBER */
-	check_fn *check;  /* of a TEXT; NULL: any */
-	const char *help; /* lines, each shorter than MAX_TEXT */
+	int64_t min, max;       /* of a NUMBER */
+	config_check_fn *check; /* of a TEXT; NULL: any */
+	const char *help;       /* lines, each shorter than CONFIG_MAX_TEXT */
 };
-
-static check_fn check_socket, check_path, check_paths, check_level, check_auto_or_path, check_driver, check_cgroup, check_seccomp,
-	check_apparmor, check_link, check_cidr, check_mtu;
 
 #define TEXT_OPTION(section, field, initial, check, help)                                                                          \
 	{                                                                                                                          \
@@ -49,41 +35,42 @@ static check_fn check_socket, check_path, check_paths, check_level, check_auto_o
 	}
 
 static const struct option options[] = {
-	TEXT_OPTION("server", socket, "/run/monopod/monopod.sock", check_socket, "Unix socket of the CRI; only root may connect."),
-	TEXT_OPTION("server", root_dir, "/var/lib/monopod", check_path,
+	TEXT_OPTION("server", socket, "/run/monopod/monopod.sock", config_check_socket,
+		    "Unix socket of the CRI; only root may connect."),
+	TEXT_OPTION("server", root_dir, "/var/lib/monopod", config_check_path,
 		    "What outlives a reboot: images, writable layers, the store."),
-	TEXT_OPTION("server", state_dir, "/run/monopod", check_path, "What does not: namespaces, sockets. On a tmpfs."),
-	TEXT_OPTION("server", log_level, "info", check_level, "error, warn, info or debug."),
+	TEXT_OPTION("server", state_dir, "/run/monopod", config_check_path, "What does not: namespaces, sockets. On a tmpfs."),
+	TEXT_OPTION("server", log_level, "info", config_check_level, "error, warn, info or debug."),
 	NUMBER_OPTION("server", max_message_bytes, "16777216", 65536, 1 << 30, "Longest gRPC message, both ways."),
 	NUMBER_OPTION("server", max_connections, "1024", 1, 65536, "Clients at the same time."),
 	NUMBER_OPTION("server", max_streams, "1024", 1, 65536, "Calls at the same time on one connection."),
 
-	TEXT_OPTION("runtime", cgroup_root, "auto", check_auto_or_path,
+	TEXT_OPTION("runtime", cgroup_root, "auto", config_check_auto_or_path,
 		    "auto, or the directory where the cgroup hierarchies are mounted."),
-	TEXT_OPTION("runtime", cgroup_driver, "auto", check_driver,
+	TEXT_OPTION("runtime", cgroup_driver, "auto", config_check_driver,
 		    "Who makes cgroups: cgroupfs (the daemon), systemd (as scopes in slices; needs cgroup version 2), or\n"
 		    "auto: systemd where it can. Clients must use the same; newer kubelets ask for it."),
-	TEXT_OPTION("runtime", cgroup_parent, "/monopod", check_cgroup,
+	TEXT_OPTION("runtime", cgroup_parent, "/monopod", config_check_cgroup,
 		    "Parent cgroup of pods that name none; systemd's driver makes /a/b the slice a-b.slice."),
 	NUMBER_OPTION("runtime", pids_limit, "0", 0, 4194304,
 		      "Most processes and threads in a container; 0: as many as its pod may have. On version 2 a pod\n"
 		      "overrides it with pids.max among its unified settings."),
-	TEXT_OPTION("runtime", seccomp_default, "builtin", check_seccomp,
+	TEXT_OPTION("runtime", seccomp_default, "builtin", config_check_seccomp,
 		    "Profile of containers that ask for the runtime's default: builtin, unconfined, or the path of one in JSON."),
 	TEXT_OPTION("runtime", rlimits, "", NULL,
 		    "Resource limits of containers (setrlimit(2)): NAME=SOFT[:HARD], separated by commas, such as\n"
 		    "nofile=1024:524288,core=0. The others are those with which the daemon was started."),
-	TEXT_OPTION("runtime", apparmor_default, "builtin", check_apparmor,
+	TEXT_OPTION("runtime", apparmor_default, "builtin", config_check_apparmor,
 		    "AppArmor profile of containers that name none, where AppArmor is on: builtin (monopod-default, which is\n"
 		    "loaded when the daemon starts), unconfined, or the name of a loaded one."),
-	TEXT_OPTION("runtime", cdi_dirs, "/etc/cdi,/var/run/cdi", check_paths,
+	TEXT_OPTION("runtime", cdi_dirs, "/etc/cdi,/var/run/cdi", config_check_paths,
 		    "Directories of CDI Specs, separated by commas; of two Specs with the same device the one in the\n"
 		    "later directory counts."),
 	FLAG_OPTION("runtime", clamp_oom_score_adj, "true",
 		    "Without CAP_SYS_RESOURCE the OOM score cannot be lowered: take the lowest that is allowed\n"
 		    "(true), or fail the start (false)."),
 
-	TEXT_OPTION("image", certs_dir, "/etc/monopod/certs.d", check_path,
+	TEXT_OPTION("image", certs_dir, "/etc/monopod/certs.d", config_check_path,
 		    "For each registry a directory HOST[:PORT] with ca.crt, client.cert, client.key."),
 	TEXT_OPTION("image", insecure_registries, "", NULL,
 		    "Registries that are spoken to over plain HTTP: HOST[:PORT], separated by commas."),
@@ -91,157 +78,24 @@ static const struct option options[] = {
 	NUMBER_OPTION("image", pull_progress_timeout_ms, "60000", 1000, 3600000,
 		      "A pull that receives nothing for this long has failed."),
 
-	TEXT_OPTION("net", bridge, "monopod0", check_link,
+	TEXT_OPTION("net", bridge, "monopod0", config_check_link,
 		    "Bridge of the embedded network, which serves when there is no CNI configuration."),
-	TEXT_OPTION("net", pod_cidr, "10.88.0.0/16", check_cidr, "IPv4 addresses of its pods."),
-	TEXT_OPTION("net", mtu, "auto", check_mtu, "auto (that of the default route), or bytes."),
+	TEXT_OPTION("net", pod_cidr, "10.88.0.0/16", config_check_cidr, "IPv4 addresses of its pods."),
+	TEXT_OPTION("net", mtu, "auto", config_check_mtu, "auto (that of the default route), or bytes."),
 };
 
 /* Of a [runtime.NAME]: offsets are in struct config_handler, and an empty text is that of [runtime]. */
 static const struct option handler_options[] = {
-	{ "runtime.NAME", "seccomp_default", TEXT, offsetof(struct config_handler, seccomp_default), "", 0, 0, check_seccomp,
+	{ "runtime.NAME", "seccomp_default", TEXT, offsetof(struct config_handler, seccomp_default), "", 0, 0, config_check_seccomp,
 	  "Instead of runtime.seccomp_default; empty: the same." },
-	{ "runtime.NAME", "apparmor_default", TEXT, offsetof(struct config_handler, apparmor_default), "", 0, 0, check_apparmor,
-	  "Instead of runtime.apparmor_default; empty: the same." },
+	{ "runtime.NAME", "apparmor_default", TEXT, offsetof(struct config_handler, apparmor_default), "", 0, 0,
+	  config_check_apparmor, "Instead of runtime.apparmor_default; empty: the same." },
 	{ "runtime.NAME", "privileged_without_host_devices", FLAG, offsetof(struct config_handler, privileged_without_host_devices),
 	  "false", 0, 0, NULL, "Privileged containers get no devices but those that they ask for." },
 };
 
 /* Names that pods choose from; a node has a handful (arbitrary). */
 #define MAX_HANDLERS 32
-
-/* ---- checks ---- */
-
-static int check_path(const char *value, struct error *err)
-{
-	return value[0] == '/' ? 0 : error_set(err, ERR_INVALID, "must be an absolute path");
-}
-
-static int check_paths(const char *value, struct error *err)
-{
-	for (const char *p = value; *p; p += strcspn(p, ","), p += *p == ',') {
-		if (*p != '/')
-			return error_set(err, ERR_INVALID, "must be absolute paths, separated by commas");
-	}
-	return 0;
-}
-
-static int check_socket(const char *value, struct error *err)
-{
-	const size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
-
-	if (strlen(value) > max)
-		return error_set(err, ERR_INVALID, "a socket's path has at most %zu bytes", max);
-	return check_path(value, err);
-}
-
-static int check_level(const char *value, struct error *err)
-{
-	return log_parse_level(value) >= 0 ? 0 : error_set(err, ERR_INVALID, "must be error, warn, info or debug");
-}
-
-static int check_auto_or_path(const char *value, struct error *err)
-{
-	return !strcmp(value, "auto") || value[0] == '/' ? 0 : error_set(err, ERR_INVALID, "must be auto or an absolute path");
-}
-
-static int check_driver(const char *value, struct error *err)
-{
-	return !strcmp(value, "auto") || !strcmp(value, "cgroupfs") || !strcmp(value, "systemd")
-		       ? 0
-		       : error_set(err, ERR_INVALID, "must be auto, cgroupfs or systemd");
-}
-
-static int check_cgroup(const char *value, struct error *err)
-{
-	if (value[0] != '/' || value[1] == '\0' || strstr(value, ".."))
-		return error_set(err, ERR_INVALID, "must be an absolute path below the root, without '..'");
-	return 0;
-}
-
-static int check_seccomp(const char *value, struct error *err)
-{
-	return !strcmp(value, "builtin") || !strcmp(value, "unconfined") || value[0] == '/'
-		       ? 0
-		       : error_set(err, ERR_INVALID, "must be builtin, unconfined or an absolute path");
-}
-
-/* A name's own rules are AppArmor's. */
-static int check_apparmor(const char *value, struct error *err)
-{
-	return value[0] && !strchr(value, ' ')
-		       ? 0
-		       : error_set(err, ERR_INVALID, "must be builtin, unconfined or the name of a profile");
-}
-
-static int check_link(const char *value, struct error *err)
-{
-	size_t len = strlen(value);
-
-	/* As dev_valid_name() of the kernel has it. */
-	if (len == 0 || len >= IFNAMSIZ || strpbrk(value, "/: ") || !strcmp(value, ".") || !strcmp(value, ".."))
-		return error_set(err, ERR_INVALID, "must be 1 to %d bytes without '/', ':' and spaces", IFNAMSIZ - 1);
-	return 0;
-}
-
-static int parse_number(const char *value, int64_t min, int64_t max, int64_t *ret_number, struct error *err)
-{
-	char *end;
-	long long number;
-
-	errno = 0;
-	number = strtoll(value, &end, 10);
-	if (end == value || *end != '\0' || strspn(value, "-0123456789") != strlen(value))
-		return error_set(err, ERR_INVALID, "must be a number");
-	if (errno == ERANGE || number < min || number > max)
-		return error_set(err, ERR_INVALID, "must be %" PRId64 " to %" PRId64, min, max);
-	*ret_number = number;
-	return 0;
-}
-
-static int check_mtu(const char *value, struct error *err)
-{
-	int64_t mtu;
-
-	/* 576: what every IPv4 host must take in one piece (RFC 791); 65535: the most that a veth takes. */
-	return !strcmp(value, "auto") ? 0 : parse_number(value, 576, 65535, &mtu, err);
-}
-
-static int check_cidr(const char *value, struct error *err)
-{
-	char address[INET_ADDRSTRLEN] = "";
-	const char *slash = strchr(value, '/');
-	size_t len = slash ? (size_t)(slash - value) : 0;
-	struct in_addr network;
-	int64_t prefix;
-
-	if (len == 0 || len >= sizeof(address))
-		return error_set(err, ERR_INVALID, "must be an IPv4 prefix such as 10.88.0.0/16");
-	memcpy(address, value, len);
-	if (inet_pton(AF_INET, address, &network) != 1)
-		return error_set(err, ERR_INVALID, "'%s' is not an IPv4 address", address);
-	if (parse_number(slash + 1, 8, 29, &prefix, err) < 0)
-		return error_prefix(err, "prefix length"); /* 29: a gateway and five pods */
-	if (ntohl(network.s_addr) & (UINT32_MAX >> prefix))
-		return error_set(err, ERR_INVALID, "has bits set behind the prefix of %d", (int)prefix);
-	return 0;
-}
-
-/* What a line of the file cannot carry back: it ends lines, is stripped, or begins a comment (libinih: ';' after a space). */
-static int check_text(const char *value, struct error *err)
-{
-	size_t len = strlen(value);
-
-	if (len > MAX_TEXT)
-		return error_set(err, ERR_INVALID, "has more than %d bytes", MAX_TEXT);
-	for (size_t i = 0; i < len; i++) {
-		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
-			return error_set(err, ERR_INVALID, "has a control character");
-	}
-	if (len > 0 && (value[0] == ' ' || value[0] == ';' || value[len - 1] == ' ' || strstr(value, " ;")))
-		return error_set(err, ERR_INVALID, "has spaces around it or a ';' behind a space");
-	return 0;
-}
 
 /* ---- one option ---- */
 
@@ -266,7 +120,7 @@ static int set_text(char **text, const struct option *option, const char *value,
 
 	bool inherits = !strcmp(option->section, "runtime.NAME") && !*value;
 
-	if (check_text(value, err) < 0 || (option->check && !inherits && option->check(value, err) < 0))
+	if (config_check_text(value, err) < 0 || (option->check && !inherits && option->check(value, err) < 0))
 		return -1;
 	copy = strdup(value);
 	if (!copy)
@@ -290,7 +144,7 @@ static int set_field(void *field, const struct option *option, const char *value
 	case TEXT:
 		return set_text(field, option, value, err);
 	case NUMBER:
-		return parse_number(value, option->min, option->max, field, err);
+		return config_parse_number(value, option->min, option->max, field, err);
 	case FLAG:
 		return set_flag(field, value, err);
 	}
