@@ -122,7 +122,7 @@ static _Noreturn void make_owned(const struct plan_op *op, int said)
 static int take_owned(const struct plan_op *op)
 {
 	struct clone_args args = { .flags = CLONE_PIDFD, .exit_signal = SIGCHLD };
-	int pair[2], pidfd = -1, result = 0;
+	int pair[2] = { -1, -1 }, pidfd = -1, result = 0;
 	long pid = SYS(socketpair, AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0, pair);
 
 	if (pid < 0)
