@@ -211,10 +211,9 @@ static bool probe_cgroup(char *detail)
 static bool probe_devices(char *detail)
 {
 	struct cgroup_roots *roots = open_roots(detail);
-	union bpf_attr attr = { .attach_type = BPF_CGROUP_DEVICE };
+	union bpf_attr attr = { .query = { .target_fd = (unsigned)-1, .attach_type = BPF_CGROUP_DEVICE } };
 	bool v1 = roots && roots_find(roots, CONTROLLER_DEVICES), v2;
 
-	attr.target_fd = (unsigned)-1;
 	v2 = syscall(SYS_bpf, BPF_PROG_QUERY, &attr, sizeof(attr)) == 0 || errno == EBADF;
 	cgroup_roots_close(roots);
 	(void)snprintf(detail, DETAIL_SIZE, "%s", v1 ? "devices controller" : v2 ? "BPF program" : "neither controller nor BPF");

@@ -85,14 +85,35 @@ static int set_dir(int fs, const char *key, const char *path, struct short_names
 	return set_string(fs, key, text, err);
 }
 
+/* Kernels before 6.5 look at the directories when the overlay is made, and do not say which of them is missing. */
+static const char *missing_dir(const struct overlay_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_lower_dirs; i++) {
+		if (access(spec->lower_dirs[i], F_OK) < 0)
+			return spec->lower_dirs[i];
+	}
+	if (spec->upper_dir && access(spec->upper_dir, F_OK) < 0)
+		return spec->upper_dir;
+	return spec->work_dir && access(spec->work_dir, F_OK) < 0 ? spec->work_dir : NULL;
+}
+
 /* "upperdir=..." is quoted by the kernel's log alone; an error here names the directories instead. */
+static int fail_create(const struct overlay_spec *spec, int code, struct error *err)
+{
+	const char *missing = code == ENOENT ? missing_dir(spec) : NULL;
+
+	if (missing)
+		return error_sys(err, code, "overlay: create with %s", missing);
+	return error_sys(err, code, "overlay: create from %zu layers, upper %s", spec->n_lower_dirs,
+			 spec->upper_dir ? spec->upper_dir : "none");
+}
+
 static int finish(int fs, const struct overlay_spec *spec, struct error *err)
 {
 	int mount;
 
 	if (sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return error_sys(err, errno, "overlay: create from %zu layers, upper %s", spec->n_lower_dirs,
-				 spec->upper_dir ? spec->upper_dir : "none");
+		return fail_create(spec, errno, err);
 	mount = sys_fsmount(fs, FSMOUNT_CLOEXEC, spec->upper_dir ? 0 : MOUNT_ATTR_RDONLY);
 	return mount < 0 ? error_sys(err, errno, "overlay: mount") : mount;
 }
