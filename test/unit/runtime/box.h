@@ -78,12 +78,14 @@ __attribute__((unused)) static const char *box_root(void **state)
 	return in_place(state, "root");
 }
 
-/* A detached mount of a directory or file. */
+/* A detached mount of a directory or file; private, as volume_open() makes it, or what is mounted in it would reach a host that shares. */
 static inline int box_tree(const char *path)
 {
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
 	int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	assert_return_code(fd, errno);
+	assert_return_code(syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)), errno);
 	return fd;
 }
 
