@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs Debian packages that are missing, and nothing when none is.
 #
-#     tools/deps.sh [--list] build|demo|bench|test|lint...
+#     tools/deps.sh [--list] build|demo|bench|test|vm|lint...
 #
 # The lists below are the only place where dependencies are named: one package per line, and why. `package|command` is satisfied by
 # the command too, wherever it came from.
@@ -73,6 +73,17 @@ crun                    which podman asks for as a package
 util-linux              unshare, nsenter
 '
 
+vm='
+qemu-system-x86         virtual machines, by software emulation
+busybox-static          their first file system
+cpio                    which is an archive
+kmod                    with the modules of another kernel
+xz-utils                that are compressed
+zstd                    in one way or another
+mmdebstrap              their root file system, from Debian packages
+e2fsprogs               on a disk image
+'
+
 lint='
 clang-14                a second compiler
 clang-format-14|clang-format  layout
@@ -87,6 +98,7 @@ list() {
 	demo) echo "$demo" ;;
 	bench) echo "$bench" ;;
 	test) echo "$test" ;;
+	vm) echo "$vm" ;;
 	lint) echo "$lint" ;;
 	*)
 		echo "tools/deps.sh: no such list: $1" >&2

@@ -1,10 +1,14 @@
 # Tests and gates. Included by the Makefile.
 
-.PHONY: test lint
+.PHONY: test test-vm lint
 
 # Installs what the tests need, builds with sanitizers, runs everything; the last line counts passed, failed and skipped.
 test:
 	tools/test.sh
+
+# The runtime's tests in virtual machines, on other kernels than this machine's; tools/test-vm.sh says how to run a part of them.
+test-vm:
+	tools/test-vm.sh
 
 # Format, headers, size and static analysis: style.md of CONTRIBUTING.md as commands.
 lint:

@@ -23,6 +23,7 @@ if [ "${TESTS:-integration}" = integration ]; then
 	build release
 	npm ci --prefix test/integration --silent --no-audit --no-fund
 	# A network namespace of its own: bridges, nft tables and the registry's port never meet the machine's.
+	# shellcheck disable=SC2086
 	unshare --net sh -c 'ip link set lo up && exec "$@"' sh \
 		/usr/bin/python3 -m pytest -p no:cacheprovider test/integration --junitxml "$results/integration.xml" ${PYTEST_ARGS:-} || status=1
 fi

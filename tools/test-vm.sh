@@ -1,0 +1,104 @@
+#!/bin/sh
+# Everything that `make test-vm` does: the runtime's tests in virtual machines, on kernels and with features that this machine lacks.
+#
+#     smoke     cgroup v2 alone, no init system: unit test programs; on each kernel
+#
+# ONLY="smoke ..." picks machines, KERNEL="bookworm ..." kernels (Debian suites), TESTS="runtime.cgroup ..." unit test programs by
+# pattern. Kernels and root file systems are kept in build/vm; the console of a machine is in build/vm/MACHINE-KERNEL/console.
+set -eu
+cd "$(dirname "$0")/.."
+only=${ONLY:-smoke}
+kernels=${KERNEL:-bookworm}
+runtime="base.io loop.reaper runtime.*"
+rest="image.mounts net.host net.netlink net.nft net.ports task.faults" # on one kernel: the time is for the others
+vm=build/vm
+results=build/results
+status=0
+
+mkdir -p "$vm" "$results"
+rm -f "$results"/vm-*.xml
+
+say() {
+	echo "vm: $*"
+}
+
+# A result that no test gives: NAME ELEMENT MESSAGE.
+note() {
+	say "$1: $3"
+	printf '<testsuite><testcase name="%s"><%s message="%s"/></testcase></testsuite>\n' "$1" "$2" "$3" >"$results/vm-$1-$2.xml"
+}
+
+wanted() { # WORD LIST
+	case " $2 " in *" $1 "*) return 0 ;; *) return 1 ;; esac
+}
+
+finish() {
+	/usr/bin/python3 tools/summary.py "$results" vm- || status=1
+	exit $status
+}
+
+# A machine that the archive does not answer to has done nothing wrong: what cannot be fetched is skipped, and said.
+fetch_kernel() { # SUITE
+	wanted "$1" "$kernels" || return 1
+	if ! test/vm/kernel.sh "$1" "$vm/kernel-$1"; then
+		note "kernel-$1" skipped "the kernel cannot be fetched"
+		return 1
+	fi
+	test/vm/initrd.sh "$vm/kernel-$1" "$vm/initrd-$1.cpio"
+}
+
+# Boots once more when no report came: a machine that dies early has been seen once in 75 boots, without a test being involved.
+boot() { # NAME SUITE LIMIT_S [ROOT]
+	name=$1
+	export VM_LIMIT_S="$3"
+	say "$name starts, Linux $(cat "$vm/kernel-$2/release")"
+	code=0
+	test/vm/boot.sh "$vm/kernel-$2" "$vm/initrd-$2.cpio" "$vm/in.tar" "$vm/$name" ${4:+"$4"} || code=$?
+	if [ $code -eq 125 ]; then
+		mv "$vm/$name" "$vm/$name.first"
+		say "$name ended without a report, once more; $vm/$name.first/console ends:"
+		tail -n 20 "$vm/$name.first/console"
+		code=0
+		test/vm/boot.sh "$vm/kernel-$2" "$vm/initrd-$2.cpio" "$vm/in.tar" "$vm/$name" ${4:+"$4"} || code=$?
+	fi
+	grep -a '^VM:' "$vm/$name/console" || :
+	case $code in
+	124) note "$name" error "not done within $3 s" ;;
+	125) note "$name" error "no report from the machine" ;;
+	esac
+	[ $code -eq 0 ] || { status=1; tail -n 40 "$vm/$name/console" "$vm/$name/qemu"; }
+}
+
+smoke() { # SUITE PATTERN...
+	suite=$1
+	shift
+	programs=
+	for pattern in "$@"; do
+		# shellcheck disable=SC2086
+		programs="$programs $(find build/debug/test -maxdepth 1 -type f -perm -100 -name "$pattern" | sort | tr '\n' ' ')"
+	done
+	# shellcheck disable=SC2086
+	test/vm/payload.sh "$vm/in.tar" "test/vm/guest/units $programs" $programs
+	boot "smoke-$suite" "$suite" 400
+	/usr/bin/python3 test/vm/junit.py "$vm/smoke-$suite" "$results/vm-smoke-$suite.xml"
+}
+
+if ! tools/deps.sh vm; then
+	note machines skipped "QEMU or what makes a machine cannot be installed"
+	finish
+fi
+tools/deps.sh build
+cmake --preset debug >"$vm/cmake.log" || { cat "$vm/cmake.log"; exit 1; }
+cmake --build --preset debug -- -j "$(nproc)"
+
+for suite in bookworm trixie sid; do
+	fetch_kernel "$suite" || continue
+	set -f
+	tests=${TESTS:-$runtime}
+	[ "$suite" != bookworm ] || tests=${TESTS:-$runtime $rest}
+	# shellcheck disable=SC2086
+	set -- $tests
+	set +f
+	! wanted smoke "$only" || smoke "$suite" "$@"
+done
+finish
