@@ -246,7 +246,7 @@ static int spawn(struct execution *e, struct spawn_result *ret_result, struct er
 	int result;
 
 	if (pidfd < 0 || fill(e, pidfd, &spec, err) < 0 || plan_compile_exec(&spec, &plan, err) < 0 ||
-	    spawner_open_once(&spawner, err) < 0)
+	    spawner_open_once(0, &spawner, err) < 0)
 		return -1;
 	result = spawner_run(spawner, plan, spec.tty ? terminal_stdio : our_stdio, START_TIMEOUT_MS, ret_result, err);
 	spawner_close(spawner);

@@ -44,7 +44,8 @@ struct spawner {
 	struct launch *queue, **queue_end;
 	struct straggler *stragglers;
 	bool closing;
-	bool once; /* service descriptors that few plans need are made when one does */
+	bool once;         /* service descriptors that few plans need are made when one does */
+	unsigned prepared; /* CLONE_NEW*: namespaces that the thread is in for its next child */
 
 	/* the thread's own from here on */
 	bool ready; /* or failed, see error */

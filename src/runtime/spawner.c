@@ -70,7 +70,7 @@ static bool wait_until_ready(struct spawner *spawner)
 	return ready;
 }
 
-static int open_spawner(bool once, struct spawner **ret_spawner, struct error *err)
+static int begin(bool once, unsigned namespaces, struct spawner **ret_spawner, struct error *err)
 {
 	struct spawner *spawner = calloc(1, sizeof(*spawner));
 	int result;
@@ -80,11 +80,22 @@ static int open_spawner(bool once, struct spawner **ret_spawner, struct error *e
 	init_conditions(spawner);
 	spawner->queue_end = &spawner->queue;
 	spawner->once = once;
+	spawner->prepared = namespaces;
 	result = start_thread(spawner);
 	if (result != 0) {
 		release(spawner);
 		return error_sys(err, result, "start spawner's thread");
 	}
+	*ret_spawner = spawner;
+	return 0;
+}
+
+int spawner_open(struct spawner **ret_spawner, struct error *err)
+{
+	struct spawner *spawner;
+
+	if (begin(false, 0, &spawner, err) < 0)
+		return -1;
 	if (!wait_until_ready(spawner)) {
 		(void)pthread_join(spawner->thread, NULL);
 		*err = spawner->error;
@@ -95,14 +106,9 @@ static int open_spawner(bool once, struct spawner **ret_spawner, struct error *e
 	return 0;
 }
 
-int spawner_open(struct spawner **ret_spawner, struct error *err)
+int spawner_open_once(unsigned namespaces, struct spawner **ret_spawner, struct error *err)
 {
-	return open_spawner(false, ret_spawner, err);
-}
-
-int spawner_open_once(struct spawner **ret_spawner, struct error *err)
-{
-	return open_spawner(true, ret_spawner, err);
+	return begin(true, namespaces, ret_spawner, err);
 }
 
 void spawner_close(struct spawner *spawner)
@@ -143,6 +149,10 @@ int launch_run(struct spawner *spawner, struct launch *launch, int64_t deadline_
 	struct timespec until = { .tv_sec = deadline_us / 1000000, .tv_nsec = deadline_us % 1000000 * 1000 };
 	int result = 0;
 
+	if (!wait_until_ready(spawner)) {
+		*err = spawner->error;
+		return -1;
+	}
 	(void)pthread_mutex_lock(&spawner->lock);
 	enqueue(spawner, launch);
 	while (launch->state == LAUNCH_QUEUED && result == 0)

@@ -24,8 +24,12 @@ struct spawner;
 /* Makes the thread and its namespaces. Needs CAP_SYS_ADMIN; Linux 5.12 for what the interpreter uses. */
 int spawner_open(struct spawner **ret_spawner, struct error *err);
 
-/* For a program that starts one process and ends: what few plans need is not made before one does. */
-int spawner_open_once(struct spawner **ret_spawner, struct error *err);
+/*
+ * For a program that starts one process and ends. It returns before the thread is ready, which the first run waits for and whose failure
+ * it returns; what few plans need is not made before one does. `namespaces` (CLONE_NEWNET, or 0) are made by the thread at once, for the
+ * process to be born in: the plan of the first run must ask for them. They belong to the caller's user namespace.
+ */
+int spawner_open_once(unsigned namespaces, struct spawner **ret_spawner, struct error *err);
 
 /* Every run must have returned. */
 void spawner_close(struct spawner *spawner);

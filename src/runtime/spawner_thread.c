@@ -299,6 +299,18 @@ static int fetch_all(const struct launch *launch, struct child_args *child, stru
  */
 extern int __clone(int (*run)(void *arg), void *stack, int flags, void *arg, ...);
 
+/* What is cloned for this child; what the thread has made in advance, it is born in. */
+static int clone_flags(struct spawner *spawner, const struct launch *launch, struct error *err)
+{
+	unsigned prepared = spawner->prepared, flags = launch->plan->block->clone_flags;
+
+	if (prepared & ~flags)
+		return error_set(err, ERR_INTERNAL, "the plan has no use for a namespace that was made for it");
+	/* the next child's are its own */
+	spawner->prepared = 0;
+	return CLONE_VM | CLONE_VFORK | SIGCHLD | (int)(flags & ~prepared);
+}
+
 /* Makes what was left out and is needed now. */
 static int complete(struct spawner *spawner, struct launch *launch)
 {
@@ -316,11 +328,11 @@ static void do_launch(struct spawner *spawner, struct launch *launch)
 {
 	char name[sizeof(launch->plan->name)];
 	struct child_args child = { .argv = { name, NULL }, .envp = { NULL } };
-	int flags = CLONE_VM | CLONE_VFORK | SIGCHLD | (int)launch->plan->block->clone_flags;
+	int flags = clone_flags(spawner, launch, &launch->error);
 	int pid = -1;
 
 	memcpy(name, launch->plan->name, sizeof(name));
-	if (complete(spawner, launch) == 0 && fetch_all(launch, &child, &launch->error) == 0) {
+	if (flags >= 0 && complete(spawner, launch) == 0 && fetch_all(launch, &child, &launch->error) == 0) {
 		pid = __clone(child_main, (char *)spawner->stack + LAUNCH_STACK_SIZE, flags, &child);
 		if (pid < 0)
 			(void)error_sys(&launch->error, errno, "clone");
@@ -353,6 +365,8 @@ static struct launch *take_next(struct spawner *spawner)
 static int settle(struct spawner *spawner, struct error *err)
 {
 	(void)prctl(PR_SET_NAME, "spawner");
+	if (spawner->prepared && unshare((int)spawner->prepared) < 0)
+		return error_sys(err, errno, "start spawner: make namespaces");
 	if (make_stack(spawner, err) < 0 || open_services(spawner, err) < 0 || leave_host(err) < 0)
 		return error_prefix(err, "start spawner");
 	return 0;

@@ -259,7 +259,7 @@ def test_a_create_that_is_killed_leaves_what_delete_removes(oci, tmp_path):
     command = subprocess.Popen([RUNTIME, "--root", oci.root, "create", "--bundle", oci.bundle, "x1"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
     wait_for(mark.exists)
-    groups = [p for p in Path("/sys/fs/cgroup").glob("**/monopod-oci/x1")]
+    groups = [p for p in Path("/sys/fs/cgroup").glob("**/monopod-oci-x1")]
     assert groups
     command.kill()
     command.wait()
