@@ -188,7 +188,7 @@ static void make_sys(void)
 
 static void mask_paths(void)
 {
-	static const char *const files[] = { "proc/kcore",	"proc/keys",	    "proc/latency_stats",
+	static const char *const files[] = { "proc/kcore",      "proc/keys",        "proc/latency_stats",
 					     "proc/timer_list", "proc/timer_stats", "proc/sched_debug" };
 	static const char *const dirs[] = { "proc/acpi", "proc/asound", "proc/scsi", "sys/firmware",
 					    "sys/devices/virtual/powercap" };

@@ -83,5 +83,5 @@ class Oci:
 
     def left(self):
         """What is there of containers: directories, cgroups."""
-        groups = [str(p) for name in set(self.ids) for p in Path("/sys/fs/cgroup").glob(f"**/monopod-oci/{name}")]
+        groups = [str(p) for name in set(self.ids) for p in Path("/sys/fs/cgroup").glob(f"**/monopod-oci-{name}")]
         return (sorted(os.listdir(self.root)) if self.root.exists() else []) + groups
