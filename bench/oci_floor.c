@@ -85,13 +85,19 @@ static void find_hierarchies(const char *name)
 	(void)fclose(f);
 }
 
-static void write_at(const char *dir, const char *file, const char *value)
+static int open_at(const char *dir, const char *file, int flags)
 {
 	char path[512];
-	int fd;
 
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, file);
-	fd = MUST(open(path, O_WRONLY | O_CLOEXEC));
+	if (snprintf(path, sizeof(path), "%s/%s", dir, file) >= (int)sizeof(path))
+		die(file);
+	return MUST(open(path, flags | O_CLOEXEC));
+}
+
+static void write_at(const char *dir, const char *file, const char *value)
+{
+	int fd = open_at(dir, file, O_WRONLY);
+
 	MUST(write(fd, value, strlen(value)));
 	(void)close(fd);
 }
@@ -99,12 +105,12 @@ static void write_at(const char *dir, const char *file, const char *value)
 /* Version 1's cpuset starts empty and admits nobody. */
 static void fill_cpuset(const char *dir, const char *file)
 {
-	char path[512], value[256];
-	ssize_t n;
+	char up[64], value[256];
 	int fd;
+	ssize_t n;
 
-	(void)snprintf(path, sizeof(path), "%s/../%s", dir, file);
-	fd = MUST(open(path, O_RDONLY | O_CLOEXEC));
+	(void)snprintf(up, sizeof(up), "../%s", file);
+	fd = open_at(dir, up, O_RDONLY);
 	n = MUST(read(fd, value, sizeof(value) - 1));
 	(void)close(fd);
 	value[n] = '\0';
@@ -115,12 +121,10 @@ static void restrict_devices(const char *dir)
 {
 	static const char *const rules[] = { "c *:* m",   "b *:* m",   "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm",
 					     "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm" };
-	char path[512];
 	int fd;
 
 	write_at(dir, "devices.deny", "a");
-	(void)snprintf(path, sizeof(path), "%s/devices.allow", dir);
-	fd = MUST(open(path, O_WRONLY | O_CLOEXEC));
+	fd = open_at(dir, "devices.allow", O_WRONLY);
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		MUST(write(fd, rules[i], strlen(rules[i])));
 	(void)close(fd);
@@ -128,8 +132,6 @@ static void restrict_devices(const char *dir)
 
 static void make_groups(void)
 {
-	char path[512];
-
 	for (int i = 0; i < n_groups; i++) {
 		MUST(mkdir(groups[i].path, 0755));
 		if (strstr(groups[i].options, "cpuset")) {
@@ -138,8 +140,7 @@ static void make_groups(void)
 		}
 		if (strstr(groups[i].options, "devices"))
 			restrict_devices(groups[i].path);
-		(void)snprintf(path, sizeof(path), "%s/tasks", groups[i].path);
-		groups[i].tasks = MUST(open(path, O_WRONLY | O_CLOEXEC));
+		groups[i].tasks = open_at(groups[i].path, "tasks", O_WRONLY);
 	}
 }
 
@@ -174,7 +175,7 @@ static void make_dev(void)
 static void make_sys(void)
 {
 	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-	char path[256];
+	char path[sizeof("sys/fs/cgroup/") + sizeof(groups[0].base)];
 
 	MUST(mount("sysfs", "sys", "sysfs", flags | MS_RDONLY, NULL));
 	MUST(mount("cgroup", "sys/fs/cgroup", "tmpfs", flags, "mode=755"));
