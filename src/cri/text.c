@@ -201,6 +201,46 @@ static bool is_handler(const char *text)
 	return is_made_of(text, "abcdefghijklmnopqrstuvwxyz0123456789-") && is_host_label(text, strlen(text));
 }
 
+static bool is_selinux_part(const char *text)
+{
+	return is_made_of(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+}
+
+/* A letter and a number of up to four digits; returns what follows, NULL when it is something else. */
+static const char *skip_numbered(const char *text, char letter)
+{
+	size_t digits = *text == letter ? strspn(text + 1, "0123456789") : 0;
+
+	return digits >= 1 && digits <= 4 ? text + 1 + digits : NULL;
+}
+
+/* "c1", "c1.c3" and lists of them. */
+static const char *skip_categories(const char *text)
+{
+	for (;;) {
+		text = skip_numbered(text, 'c');
+		if (text && *text == '.')
+			text = skip_numbered(text + 1, 'c');
+		if (!text || *text != ',')
+			return text;
+		text++;
+	}
+}
+
+/* A sensitivity with its categories, or two of them as a range. */
+static bool is_selinux_level(const char *text)
+{
+	for (int i = 0; i < 2; i++) {
+		text = skip_numbered(text, 's');
+		if (text && *text == ':')
+			text = skip_categories(text + 1);
+		if (!text || *text != '-')
+			break;
+		text++;
+	}
+	return text && *text == '\0';
+}
+
 /* The vendor's and the class's names begin with a letter, the device's with one or a digit; the Specs know the rest. */
 static bool is_cdi_device(const char *text)
 {
@@ -276,6 +316,12 @@ const struct text_rule text_handler = { .must = "the name of a runtime handler (
 const struct text_rule text_apparmor = { .must = "the name of an AppArmor profile, without blanks",
 					 .max_bytes = 255,
 					 .valid = is_word };
+const struct text_rule text_selinux_part = {
+	.must = "a name of letters, digits, '_', '.' and '-'", .max_bytes = MAX_NAME, .optional = true, .valid = is_selinux_part
+};
+const struct text_rule text_selinux_level = {
+	.must = "a level (\"s0:c1,c2\")", .max_bytes = MAX_NAME, .optional = true, .valid = is_selinux_level
+};
 const struct text_rule text_cdi_device = { .must = "a CDI device (\"vendor.com/class=name\")",
 					   .max_bytes = MAX_NAME,
 					   .valid = is_cdi_device };

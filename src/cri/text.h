@@ -46,13 +46,15 @@ extern const struct text_rule text_cpu_list;      /* "0-3,7", optional */
 extern const struct text_rule text_page_size;     /* "2MB" */
 extern const struct text_rule text_cgroup_file;   /* "memory.high" */
 extern const struct text_rule text_cgroup_value;
-extern const struct text_rule text_address;     /* IPv4 or IPv6, perhaps with a zone */
-extern const struct text_rule text_host_ip;     /* optional */
-extern const struct text_rule text_dns_word;    /* a search domain or an option */
-extern const struct text_rule text_permissions; /* of a device: letters of "rwm" */
-extern const struct text_rule text_apparmor;    /* name of a profile */
-extern const struct text_rule text_handler;     /* of a runtime, optional */
-extern const struct text_rule text_cdi_device;  /* "vendor.com/class=name" */
-extern const struct text_rule text_secret;      /* optional; goes into an HTTP header */
+extern const struct text_rule text_address;       /* IPv4 or IPv6, perhaps with a zone */
+extern const struct text_rule text_host_ip;       /* optional */
+extern const struct text_rule text_dns_word;      /* a search domain or an option */
+extern const struct text_rule text_permissions;   /* of a device: letters of "rwm" */
+extern const struct text_rule text_apparmor;      /* name of a profile */
+extern const struct text_rule text_selinux_part;  /* optional: a user, a role or a type */
+extern const struct text_rule text_selinux_level; /* "s0:c1,c2", optional */
+extern const struct text_rule text_handler;       /* of a runtime, optional */
+extern const struct text_rule text_cdi_device;    /* "vendor.com/class=name" */
+extern const struct text_rule text_secret;        /* optional; goes into an HTTP header */
 
 #endif

@@ -175,6 +175,8 @@ static int open_by_fsconfig(enum overlay_way way, const struct overlay_spec *spe
 
 	if (fs < 0)
 		return error_sys(err, errno, "overlay: open the file system");
+	if (spec->context && set_string(fs, "context", spec->context, err) < 0)
+		return -1;
 	r = way == OVERLAY_BY_LAYER ? set_layers(fs, spec, names, err) : set_list(fs, spec, names, err);
 	if (r < 0 || set_upper(fs, spec, names, err) < 0)
 		return -1;
@@ -196,6 +198,9 @@ static int list_options(const struct mount_job *job, struct buffer *options, str
 	char upper[SHORT_SIZE], work[SHORT_SIZE];
 
 	if (list_layers(spec, job->names, &list, err) < 0 || buffer_printf(options, err, "lowerdir=%s", list.data) < 0)
+		return -1;
+	/* quoted: a level has commas */
+	if (spec->context && buffer_printf(options, err, ",context=\"%s\"", spec->context) < 0)
 		return -1;
 	if (!spec->upper_dir)
 		return 0;

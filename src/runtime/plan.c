@@ -295,6 +295,7 @@ static void print_flags(const struct plan_op *op, FILE *out)
 		{ PLAN_FILE, "[file]" },           { PLAN_TTY, "[tty]" },
 		{ PLAN_LATER, "[or later]" },      { PLAN_RETRY, "[if refused before]" },
 		{ PLAN_RECURSIVE, "[recursive]" }, { PLAN_OWNED, "[owned]" },
+		{ PLAN_LABELLED, "[labelled]" },
 	};
 
 	print_set(out, flags, ARRAY_SIZE(flags), op->flags);

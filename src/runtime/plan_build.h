@@ -28,6 +28,7 @@ struct user_ns_spec;
 struct plan_build {
 	struct buffer ops, argv, envp, lists, texts, fds;
 	uint32_t clone_flags;
+	const char *mount_label;            /* SELinux label of file systems that are mounted; NULL: none */
 	const struct user_ns_spec *user_ns; /* by which ids in mount options are translated; NULL: the host's */
 	bool own_oom_file;                  /* PLAN_OOM_SCORE finds its slot by itself */
 	bool failed;

@@ -11,6 +11,7 @@
 #include "runtime/kernel.h"
 #include "runtime/plan.h"
 #include "runtime/plan_lay.h"
+#include "runtime/selinux.h"
 
 static bool pidns_option;
 
@@ -88,31 +89,38 @@ static void lay_join(struct plan_build *build, int fd, uint64_t namespaces)
 	op->value[0] = namespaces;
 }
 
-/* What the next exec runs under. Before anything is joined, so that no file of the container is in the way; forks inherit it. */
-static void lay_label(struct plan_build *build, const char *profile)
+/* `list` is what is written to which file of the process. */
+static void lay_attribute(struct plan_build *build, const char *name, const char *text)
 {
-	char text[sizeof("exec ") + APPARMOR_NAME_MAX];
-	uint32_t file;
-	struct plan_op *op;
+	uint32_t file = plan_add_text(build, name);
+	struct plan_op *op = plan_add(build, PLAN_LABEL);
 
-	if (!profile)
-		return;
-	(void)snprintf(text, sizeof(text), "exec %s", profile);
-	op = plan_add(build, PLAN_LABEL);
 	op->text = plan_add_text(build, text);
-	file = plan_add_text(build, "self/attr/apparmor/exec");
 	op->list = plan_add_list(build, &file, 1, sizeof(file));
 	op->n_list = 1;
 }
 
-static int check_label(const char *profile, bool hooks, struct error *err)
+/*
+ * What the next exec runs under. Before anything is joined, so that no file of the container is in the way; forks inherit it, and hooks
+ * of the host are forks: with those it comes after them.
+ */
+static void lay_label(struct plan_build *build, const char *profile, const char *label)
 {
-	if (!profile)
-		return 0;
-	/* the hooks' own exec would be the next one */
-	if (hooks)
-		return error_set(err, ERR_INVALID, "hooks together with an AppArmor profile are not supported");
-	return apparmor_check_name(profile, err);
+	char text[sizeof("exec ") + APPARMOR_NAME_MAX];
+
+	if (profile) {
+		(void)snprintf(text, sizeof(text), "exec %s", profile);
+		lay_attribute(build, "self/attr/apparmor/exec", text);
+	}
+	if (label)
+		lay_attribute(build, "self/attr/exec", label);
+}
+
+static int check_label(const char *profile, const char *label, struct error *err)
+{
+	if (label && (!*label || strlen(label) >= SELINUX_LABEL_SIZE))
+		return error_set(err, ERR_INVALID, "SELinux: '%.64s' is not a label", label);
+	return profile ? apparmor_check_name(profile, err) : 0;
 }
 
 static int finish(struct plan_build *build, const char *name, struct plan **ret_plan, struct error *err)
@@ -201,7 +209,8 @@ static void lay_world(struct plan_build *build, const struct container_spec *spe
 		lay_oom_score(build, spec->oom_score_adj);
 	lay_cgroup_entry(build, spec->cgroup, spec->pid_ns == NS_NEW);
 	(void)plan_add(build, PLAN_SIGNALS);
-	lay_label(build, spec->apparmor);
+	if (!spec->hooks)
+		lay_label(build, spec->apparmor, spec->selinux);
 	lay_join(build, spec->net_ns, CLONE_NEWNET);
 	lay_join(build, spec->ipc_ns, CLONE_NEWIPC);
 	lay_join(build, spec->uts_ns, CLONE_NEWUTS);
@@ -263,6 +272,8 @@ static int lay_files(struct plan_build *build, const struct container_spec *spec
 		lay_console(build, &spec->identity, has_own_dev(spec));
 	if (lay_create_hooks(build, spec->hooks, err) < 0)
 		return -1;
+	if (spec->hooks)
+		lay_label(build, spec->apparmor, spec->selinux);
 	lay_work_dir(build, spec, cwd);
 	if (lay_paths(build, spec, err) < 0)
 		return -1;
@@ -301,9 +312,10 @@ static int lay_container(struct plan_build *build, const struct container_spec *
 	if (clean_path(cwd, spec->cwd && spec->cwd[0] ? spec->cwd : "/", "working directory", err) < 0)
 		return -1;
 	command = command_of(spec, cwd, late_fork);
-	if (command_check(&command, err) < 0 || check_label(spec->apparmor, spec->hooks != NULL, err) < 0)
+	if (command_check(&command, err) < 0 || check_label(spec->apparmor, spec->selinux, err) < 0)
 		return -1;
 	build->user_ns = spec->user_ns;
+	build->mount_label = spec->mount_label;
 	lay_world(build, spec, late_fork);
 	if (lay_settings(build, spec, err) < 0 || lay_files(build, spec, cwd, late_fork, err) < 0)
 		return -1;
@@ -354,7 +366,7 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 	};
 
 	if (clean_path(cwd, spec->cwd && spec->cwd[0] ? spec->cwd : "/", "working directory", err) < 0 ||
-	    command_check(&command, err) < 0 || check_label(spec->apparmor, false, err) < 0)
+	    command_check(&command, err) < 0 || check_label(spec->apparmor, spec->selinux, err) < 0)
 		return -1;
 	if (spec->target_pidfd < 0)
 		return error_set(err, ERR_INVALID, "no container to join");
@@ -362,7 +374,7 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 		lay_oom_score(build, spec->oom_score_adj);
 	lay_cgroup_entry(build, spec->cgroup, false);
 	(void)plan_add(build, PLAN_SIGNALS);
-	lay_label(build, spec->apparmor);
+	lay_label(build, spec->apparmor, spec->selinux);
 	lay_limits(build, &command);
 	lay_exec_join(build, spec);
 	return lay_command(build, &command, err);

@@ -9,6 +9,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/plan.h"
 #include "runtime/plan_lay.h"
+#include "runtime/relabel.h"
 
 int clean_path(char clean[PATH_MAX], const char *path, const char *what, struct error *err)
 {
@@ -61,10 +62,10 @@ static int attributes_of(unsigned long flags, const char *target, uint64_t *ret_
 }
 
 /* A file system's name and its options as the interpreter wants them: key and value in turn. */
-#define MAX_OPTIONS 64 /* arbitrary; the longest list in use has four */
+#define MAX_OPTIONS 64 /* and one for the label; arbitrary; the longest list in use has four */
 
 struct option_list {
-	uint32_t items[1 + 2 * MAX_OPTIONS];
+	uint32_t items[1 + 2 * (MAX_OPTIONS + 1)];
 	size_t n;
 	uint32_t source; /* what mount tables show; 0: the file system's name */
 };
@@ -113,7 +114,7 @@ static int add_options(struct plan_build *build, struct option_list *list, const
 		size_t key = strcspn(p, "=,");
 		int translated;
 
-		if (list->n + 2 > ARRAY_SIZE(list->items))
+		if (list->n + 2 > 1 + 2 * MAX_OPTIONS)
 			return error_set(err, ERR_INVALID, "mount on %s has more than %d options", target, MAX_OPTIONS);
 		if (key == 0)
 			return error_set(err, ERR_INVALID, "mount on %s: option without a name in '%s'", target, options);
@@ -137,17 +138,31 @@ static bool may_be_owned(const char *fs, const char *options)
 	return !strcmp(fs, "tmpfs") || !strcmp(fs, "devpts") || !strcmp(fs, "mqueue");
 }
 
+/* mount(8), "context": of what is made for this container alone. An mqueue is its IPC namespace's, which has made it already: see
+ * PLAN_LABELLED. */
+static bool takes_context(const char *fs)
+{
+	return !strcmp(fs, "tmpfs") || !strcmp(fs, "devpts");
+}
+
 /* One mount of a new file system. */
 static int lay_fs(struct plan_build *build, const char *fs, const char *options, const char *target, uint64_t attributes,
 		  unsigned flags, int fd, struct error *err)
 {
 	struct option_list list = { .n = 0 };
 	struct plan_op *op;
+	bool labelled;
 
 	list.items[list.n++] = plan_add_text(build, fs);
 	if (add_options(build, &list, options, target, err) < 0)
 		return -1;
+	if (build->mount_label && takes_context(fs))
+		add_option(build, &list, "context", strlen("context"), build->mount_label, strlen(build->mount_label));
+	labelled = build->mount_label && !strcmp(fs, "mqueue");
+	if (labelled)
+		add_option(build, &list, RELABEL_SELINUX, strlen(RELABEL_SELINUX), build->mount_label, strlen(build->mount_label));
 	op = plan_add(build, PLAN_MOUNT);
+	op->flags |= labelled ? PLAN_LABELLED : 0;
 	op->flags |= (uint16_t)(flags | (build->user_ns && may_be_owned(fs, options) ? PLAN_OWNED : 0));
 	op->text = plan_add_text(build, target);
 	op->list = plan_add_list(build, list.items, list.n, sizeof(list.items[0]));

@@ -16,6 +16,7 @@ struct overlay_spec {
 	size_t n_lower_dirs;
 	const char *upper_dir; /* both NULL: read-only overlay */
 	const char *work_dir;
+	const char *context; /* SELinux label of every file in it, whatever the layers say; NULL: theirs */
 };
 
 /* Returns a descriptor of the detached mount; read-only without an upper directory. Paths may hold any byte. */

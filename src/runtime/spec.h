@@ -185,7 +185,10 @@ struct container_spec {
 	const char *const *masked_paths; /* NULL-terminated; those that do not exist are skipped */
 	const char *const *readonly_paths;
 	const struct seccomp_filter *seccomp; /* NULL: unconfined */
-	const char *apparmor;                 /* profile, loaded; NULL: that of the daemon. Not together with hooks */
+	const char *apparmor;                 /* profile, loaded; NULL: that of the daemon */
+	const char *selinux;                  /* label of the process; NULL: that of the daemon */
+	const char
+		*mount_label; /* SELinux label of the file systems that are made for it; NULL: the policy's; `rootfs` has its own */
 
 	/* what the OCI configuration has and the CRI has not */
 	const struct hooks_spec *hooks; /* NULL: none */
@@ -216,6 +219,7 @@ struct exec_spec {
 	bool tty;
 	const struct seccomp_filter *seccomp;
 	const char *apparmor; /* profile, or NULL */
+	const char *selinux;  /* label, or NULL */
 	struct process_extras extras;
 };
 

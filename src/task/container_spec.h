@@ -89,6 +89,25 @@ struct apparmor_choice apparmor_choose(const Cri__ContainerConfig *config);
 /* The profile for a process of the container, loaded; NULL for none, as without AppArmor unless a profile is named. Reads files. */
 int container_apparmor(const struct container *container, const char **ret_profile, struct error *err);
 
+/* ---- its SELinux labels (container_selinux.c) ---- */
+
+/* In the arena; NULL: none, as where SELinux is off or its policy knows no containers. */
+struct selinux_labels {
+	const char *process;
+	const char *mount; /* of its files: the root, what is mounted for it, volumes that are to be relabelled */
+};
+
+/*
+ * What container and pod ask for, part by part the container's word first; then the policy's defaults with the pod's own categories,
+ * and spc_t for a privileged container. `container_config` may be NULL: what belongs to the pod as a whole. Asks the kernel whether the
+ * policy knows them: ERR_INVALID naming selinux_options.
+ */
+int container_selinux(const struct sandbox *sandbox, const Cri__ContainerConfig *config, struct arena *arena,
+		      struct selinux_labels *ret_labels, struct error *err);
+
+/* Gives a new pod a pair of categories that no other has, unless it asks for a level of its own. On the loop; no look at the host. */
+int sandbox_choose_pair(struct sandbox *sandbox, struct error *err);
+
 /* ---- what it may use (container_resources.c) ---- */
 
 /* `from` may be NULL: nothing is limited. `pids_limit` is the node's, 0 for none. */
@@ -129,9 +148,6 @@ int container_mounts(const struct sandbox *sandbox, const Cri__ContainerConfig *
 		     struct mount_list *ret_list, struct error *err);
 
 bool mount_is_image(const Cri__Mount *mount);
-
-/* The SELinux label by which the container may use files: container_file_t with the user and the level of the request. */
-const char *container_file_label(const Cri__ContainerConfig *config, struct arena *arena);
 
 /* True for `top` itself as well. Both are clean. */
 bool path_is_below(const char *path, const char *top);

@@ -187,6 +187,7 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 {
 	const struct container *container = op->container;
 	_cleanup_arena_ struct arena scratch = ARENA_INIT;
+	struct selinux_labels labels;
 	struct exec_spec spec = {
 		.name = container->config->metadata->name,
 		.target_pidfd = op->target_pidfd,
@@ -203,8 +204,10 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 
 	if (container_identity(container->config, &container->user, &spec.identity, err) < 0 ||
 	    container_seccomp(container, &spec.identity, &scratch, &spec.seccomp, err) < 0 ||
-	    container_apparmor(container, &spec.apparmor, err) < 0)
+	    container_apparmor(container, &spec.apparmor, err) < 0 ||
+	    container_selinux(container->sandbox, container->config, &scratch, &labels, err) < 0)
 		return -1;
+	spec.selinux = labels.process;
 	return plan_compile_exec(&spec, &op->plan, err);
 }
 

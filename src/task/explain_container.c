@@ -245,7 +245,7 @@ static int explain_work(struct task *task, struct error *err)
 	if (find_user(op, err) < 0 || find_mounts(op, err) < 0 || start_list_devices(&op->start, err) < 0)
 		return -1;
 	op->start.rootfs = op->nothing;
-	if (compile(op, err) < 0)
+	if (start_choose_labels(&op->start, err) < 0 || compile(op, err) < 0)
 		return -1;
 	op->prepared = print(op, print_prepared);
 	op->operations = print(op, print_operations);
@@ -348,6 +348,10 @@ static struct sandbox *make_sandbox(struct node *node, const Cri__PodSandboxConf
 		sandbox = sandbox_new(node, id, config, "", err);
 	if (!sandbox)
 		message_free(config);
+	else if (sandbox_choose_pair(sandbox, err) < 0) {
+		sandbox_unref(sandbox);
+		sandbox = NULL;
+	}
 	return sandbox;
 }
 

@@ -19,6 +19,7 @@
 #include "runtime/apparmor.h"
 #include "runtime/cgroup.h"
 #include "runtime/rootfs.h"
+#include "runtime/selinux.h"
 #include "runtime/spawner.h"
 #include "task/group.h"
 #include "task/machines.h"
@@ -124,7 +125,6 @@ static void read_oom_score(struct node *node)
 	struct error ignored = ERROR_INIT;
 
 	node->may_lower_oom_score = has_capability(CAP_SYS_RESOURCE);
-	node->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
 	node->may_recursive_readonly = volume_takes_recursive_readonly();
 	if (io_read_file(AT_FDCWD, "/proc/self/oom_score_adj", &text, &ignored) == 0 && text.data)
 		node->own_oom_score_adj = (int)strtol(text.data, NULL, 10);
@@ -143,9 +143,31 @@ static void open_apparmor(struct node *node)
 		log_warn("task", "containers run without an AppArmor profile unless they name one: %s", err.text);
 }
 
+/* A policy without labels for containers is no reason not to serve: the requests that name one get it. */
+static int open_selinux(struct node *node, struct error *err)
+{
+	struct error unknown = ERROR_INIT;
+	char label[SELINUX_LABEL_SIZE];
+
+	if (!selinux_is_on(SELINUX_FS))
+		return 0;
+	node->selinux_fs = SELINUX_FS;
+	if (selinux_read_defaults(SELINUX_ETC, SELINUX_FS, &node->selinux, err) < 0)
+		return -1;
+	if (!*node->selinux.process || !*node->selinux.file)
+		log_warn("task", "SELinux is on, but its policy has no container_t and container_file_t: containers run without "
+				 "labels unless they name them; install the policy for containers (container-selinux)");
+	node->has_selinux_spc =
+		selinux_make_label(SELINUX_BASE, &(struct selinux_parts){ .type = "spc_t" }, label, &unknown) == 0 &&
+		selinux_check_label(SELINUX_FS, label, &unknown) == 0;
+	return 0;
+}
+
 static int open_in(struct node *node, struct error *err)
 {
 	open_apparmor(node);
+	if (open_selinux(node, err) < 0)
+		return -1;
 	if (make_dirs(node->config, err) < 0 || boot_id_read(node->boot_id, err) < 0 || open_store(node, err) < 0 ||
 	    open_images(node, err) < 0 || open_lanes(node, err) < 0)
 		return -1;

@@ -10,6 +10,7 @@
 #include "loop/loop.h"
 #include "runtime/process.h"
 #include "runtime/rlimits.h"
+#include "runtime/selinux.h"
 #include "task/container.h"
 #include "task/names.h"
 #include "task/node.h"
@@ -56,8 +57,10 @@ struct node {
 	size_t captured_bytes;     /* output of commands that wait for their end, all together (exec_sync.c) */
 	struct rlimit_set rlimits; /* of every container and every command in one */
 	int own_oom_score_adj;
-	bool may_lower_oom_score;    /* CAP_SYS_RESOURCE */
-	bool has_selinux;            /* it labels files */
+	bool may_lower_oom_score; /* CAP_SYS_RESOURCE */
+	const char *selinux_fs;   /* where the kernel is asked about labels; NULL: SELinux is off */
+	bool has_selinux_spc;     /* its policy has spc_t, for privileged containers */
+	struct selinux_defaults selinux;
 	bool has_apparmor;           /* it is on */
 	bool has_apparmor_default;   /* our own profile is loaded */
 	bool may_recursive_readonly; /* volume_takes_recursive_readonly() */

@@ -193,14 +193,6 @@ static int convert(const struct sandbox *sandbox, const Cri__Mount *from, size_t
 	return 0;
 }
 
-const char *container_file_label(const Cri__ContainerConfig *config, struct arena *arena)
-{
-	const Cri__SELinuxOption *options = container_security(config)->selinux_options;
-
-	return arena_printf(arena, "%s:object_r:container_file_t:%s", options && *options->user ? options->user : "system_u",
-			    options && *options->level ? options->level : "s0");
-}
-
 bool mount_is_image(const Cri__Mount *mount)
 {
 	return mount->image && *mount->image->image;

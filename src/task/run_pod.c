@@ -26,6 +26,7 @@
 #include "runtime/spawner.h"
 #include "runtime/spec.h"
 #include "task/cleanup.h"
+#include "task/container_spec.h"
 #include "task/group.h"
 #include "task/handler.h"
 #include "task/latecomer.h"
@@ -103,6 +104,24 @@ static enum verdict erase_record(struct task *task, struct error *err)
 
 /* ---- directory ---- */
 
+/* With the label by which all containers of the pod may use it, where SELinux is on. */
+static int mount_pod_fs(const struct sandbox *sandbox, const char *path, struct error *err)
+{
+	_cleanup_arena_ struct arena scratch = ARENA_INIT;
+	const char *options = POD_FS_OPTIONS;
+	struct selinux_labels labels;
+
+	if (container_selinux(sandbox, NULL, &scratch, &labels, err) < 0)
+		return -1;
+	if (labels.mount)
+		options = arena_printf(&scratch, POD_FS_OPTIONS ",context=\"%s\"", labels.mount);
+	if (!options)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (mount("pod", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
+		return error_sys(err, errno, "mount tmpfs on %s", path);
+	return 0;
+}
+
 static int make_directory_work(struct task *task, struct error *err)
 {
 	const struct sandbox *sandbox = run_pod_of(task)->sandbox;
@@ -114,8 +133,8 @@ static int make_directory_work(struct task *task, struct error *err)
 		return -1;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return error_sys(err, errno, "create %s", path);
-	if (mount("pod", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, POD_FS_OPTIONS) < 0)
-		return error_sys(err, errno, "mount tmpfs on %s", path);
+	if (mount_pod_fs(sandbox, path, err) < 0)
+		return -1;
 	if (path_format(path, err, "%s/fs/shm", sandbox->dir) < 0)
 		return -1;
 	if (mkdir(path, 0700) < 0 || chmod(path, 01777) < 0)
@@ -499,7 +518,7 @@ static struct sandbox *make_sandbox(struct node *node, const Cri__RunPodSandboxR
 		message_free(config);
 		return NULL;
 	}
-	if (sandbox_publish(sandbox, err) < 0) {
+	if (sandbox_choose_pair(sandbox, err) < 0 || sandbox_publish(sandbox, err) < 0) {
 		sandbox_unref(sandbox);
 		return NULL;
 	}

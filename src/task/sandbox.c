@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/lane.h"
+#include "runtime/selinux.h"
 #include "task/group.h"
 #include "task/message.h"
 #include "task/node_impl.h"
@@ -266,6 +267,7 @@ int sandbox_save_as(struct sandbox *sandbox, enum sandbox_state state, struct er
 	record.interface = sandbox->net.interface;
 	record.init = sandbox->init.pid ? &init : NULL;
 	record.released = sandbox->released;
+	record.selinux_pair = sandbox->selinux_pair;
 	if (store_put(node->store, STORE_SANDBOX, sandbox->id, &record.base, err) < 0)
 		return -1;
 	node_checkpoint(node);
@@ -307,6 +309,7 @@ struct sandbox *sandbox_from_record(struct node *node, const Store__Sandbox *rec
 	sandbox->state = record->state;
 	sandbox->of_this_boot = !strcmp(record->boot_id, sandbox->node->boot_id);
 	sandbox->released = record->released;
+	sandbox->selinux_pair = record->selinux_pair <= SELINUX_PAIRS ? record->selinux_pair : 0;
 	sandbox->created_at_ns = record->created_at_ns;
 	take_network(sandbox, record);
 	if (record->init) {

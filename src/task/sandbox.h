@@ -70,8 +70,9 @@ struct sandbox {
 	char *dir; /* state_dir/pods/ID */
 	struct pod_namespaces ns;
 	struct net_result net;
-	char *cgroup_parent; /* see group.h */
-	char *cgroup_path;   /* of the init: cgroup_parent/ID */
+	char *cgroup_parent;   /* see group.h */
+	char *cgroup_path;     /* of the init: cgroup_parent/ID */
+	uint32_t selinux_pair; /* its own pair of categories (selinux_pair_level()), one more; 0: none */
 	struct process init;
 	struct lane *lane; /* everything of this pod that can block on foreign file systems */
 	struct turn_queue turns;

@@ -28,6 +28,8 @@ static int fill_process(struct start_container *op, struct container_spec *spec,
 	    container_seccomp(container, &spec->identity, &op->scratch, &spec->seccomp, err) < 0 ||
 	    container_apparmor(container, &spec->apparmor, err) < 0)
 		return -1;
+	spec->selinux = op->labels.process;
+	spec->mount_label = op->labels.mount;
 	spec->name = container->config->metadata->name;
 	spec->argv = (const char *const *)argv;
 	spec->envp = (const char *const *)op->env;

@@ -216,7 +216,8 @@ static int open_streams_work(struct task *task, struct error *err)
 	struct start_container *op = start_container_of(task);
 	const struct container *container = op->container;
 
-	if (!container->config->tty && stdio_make(container->state_dir, container->config->stdin, &op->stdio, err) < 0)
+	if (!container->config->tty &&
+	    stdio_make(container->state_dir, container->config->stdin, op->labels.mount, &op->stdio, err) < 0)
 		return -1;
 	if (container->log_path && (op->log_fd = log_file_open(container->log_path, err)) < 0)
 		return -1;

@@ -22,6 +22,7 @@ struct start_container {
 	struct container_user user;
 	char **env;
 	char *cwd;
+	struct selinux_labels labels;
 	int rootfs;
 	struct mount_list mounts;
 	struct device_list devices;
@@ -50,7 +51,10 @@ int start_list_mounts(struct start_container *op, struct error *err);
 /* After start_find_user(): sets op->devices. */
 int start_list_devices(struct start_container *op, struct error *err);
 
-/* Sets op->rootfs: the image's layers, writable. */
+/* Sets op->labels. */
+int start_choose_labels(struct start_container *op, struct error *err);
+
+/* Sets op->labels and op->rootfs: the image's layers, writable. */
 int start_open_rootfs(struct start_container *op, struct error *err);
 
 /* start_list_mounts(), and a descriptor for each volume. */

@@ -19,11 +19,16 @@ static const char *const *all_layers(struct start_container *op)
 	return layers;
 }
 
+int start_choose_labels(struct start_container *op, struct error *err)
+{
+	return container_selinux(op->container->sandbox, op->container->config, &op->scratch, &op->labels, err);
+}
+
 int start_open_rootfs(struct start_container *op, struct error *err)
 {
 	const struct container *container = op->container;
 	const char *const *layers = all_layers(op);
-	const struct overlay_spec overlay = {
+	struct overlay_spec overlay = {
 		.lower_dirs = layers,
 		.n_lower_dirs = container->image->n_layers + 1,
 		.upper_dir = arena_printf(&op->scratch, "%s/upper", container->root_dir),
@@ -32,6 +37,9 @@ int start_open_rootfs(struct start_container *op, struct error *err)
 
 	if (arena_failed(&op->scratch))
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (start_choose_labels(op, err) < 0)
+		return -1;
+	overlay.context = op->labels.mount;
 	op->rootfs = overlay_open(&overlay, err);
 	return op->rootfs < 0 ? -1 : 0;
 }
@@ -54,11 +62,8 @@ static int open_image_volume(const struct container *container, const struct mou
 
 static int open_host_volume(struct start_container *op, struct mount_entry *entry, struct error *err)
 {
-	if (entry->relabels && op->op.node->has_selinux) {
-		entry->volume.label = container_file_label(op->container->config, &op->scratch);
-		if (!entry->volume.label)
-			return error_set(err, ERR_EXHAUSTED, "out of memory");
-	}
+	if (entry->relabels)
+		entry->volume.label = op->labels.mount;
 	return volume_open(&entry->volume, &entry->spec.target_is_file, err);
 }
 

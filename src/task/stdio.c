@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -12,7 +14,7 @@
 
 static const char *const names[3] = { "stdin", "stdout", "stderr" };
 
-static int make_fifo(const char *dir, int which, int *ret_inside, struct error *err)
+static int make_fifo(const char *dir, int which, const char *label, int *ret_inside, struct error *err)
 {
 	char path[PATH_MAX];
 
@@ -20,6 +22,8 @@ static int make_fifo(const char *dir, int which, int *ret_inside, struct error *
 		return -1;
 	if ((unlink(path) < 0 && errno != ENOENT) || mkfifo(path, 0600) < 0)
 		return error_sys(err, errno, "create fifo %s", path);
+	if (label && lsetxattr(path, "security.selinux", label, strlen(label) + 1, 0) < 0)
+		return error_sys(err, errno, "label fifo %s as %s", path, label);
 	/* O_RDWR neither waits for the other end nor ever lacks it (fifo(7)). */
 	*ret_inside = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	return *ret_inside < 0 ? error_sys(err, errno, "open fifo %s", path) : 0;
@@ -35,10 +39,10 @@ static int open_read_end(const char *dir, int which, int *ret_fd, struct error *
 	return *ret_fd < 0 ? error_sys(err, errno, "open fifo %s", path) : 0;
 }
 
-static int make_in(const char *dir, bool with_stdin, struct stdio *stdio, struct error *err)
+static int make_in(const char *dir, bool with_stdin, const char *label, struct stdio *stdio, struct error *err)
 {
 	for (int which = with_stdin ? 0 : 1; which < 3; which++)
-		if (make_fifo(dir, which, &stdio->inside[which], err) < 0)
+		if (make_fifo(dir, which, label, &stdio->inside[which], err) < 0)
 			return -1;
 	return 0;
 }
@@ -51,11 +55,11 @@ int stdio_reopen(const char *dir, struct stdio *ret_stdio, struct error *err)
 	return 0;
 }
 
-int stdio_make(const char *dir, bool with_stdin, struct stdio *ret_stdio, struct error *err)
+int stdio_make(const char *dir, bool with_stdin, const char *label, struct stdio *ret_stdio, struct error *err)
 {
 	struct stdio stdio = STDIO_INIT;
 
-	if (make_in(dir, with_stdin, &stdio, err) < 0 || stdio_reopen(dir, &stdio, err) < 0) {
+	if (make_in(dir, with_stdin, label, &stdio, err) < 0 || stdio_reopen(dir, &stdio, err) < 0) {
 		stdio_release(&stdio);
 		return -1;
 	}

@@ -24,8 +24,8 @@ struct stdio {
 		}                                                                                                                  \
 	}
 
-/* Makes the FIFOs in `dir`; ones that are there are replaced. */
-int stdio_make(const char *dir, bool with_stdin, struct stdio *ret_stdio, struct error *err);
+/* Makes the FIFOs in `dir`; ones that are there are replaced. `label`: the SELinux label by which the container may use them, or NULL. */
+int stdio_make(const char *dir, bool with_stdin, const char *label, struct stdio *ret_stdio, struct error *err);
 
 /* After a restart: only our ends. */
 int stdio_reopen(const char *dir, struct stdio *ret_stdio, struct error *err);

@@ -66,7 +66,8 @@ enum {
  *   root           the mount in the slot becomes /, with propagation value[0]; PLAN_LATER: is attached at `text` and becomes / by the pivot
  *   pivot          the root becomes /, and what was / is let go
  *   mount          list[0] is the file system, the text at `mode` the name of its source (0: the same), then pairs of option and value (0: a flag); on `text`, attributes value[0]; for proc the
- *                  slot may hold the PID namespace to show; PLAN_OWNED: its root belongs to the owner
+ *                  slot may hold the PID namespace to show; PLAN_OWNED: its root belongs to the owner;
+ *                  PLAN_LABELLED: the last pair is an extended attribute of its root
  *   bind           the mount in the slot on `text`, attributes value[0]; PLAN_FILE: the missing target is a file
  *   mkdir          `text` and its missing parents, with mode, uid and gid
  *   symlink        `text`, pointing to list[0]; its directory is on a file system that was mounted by this plan
@@ -177,6 +178,7 @@ enum {
 	PLAN_RETRY = 64,
 	PLAN_RECURSIVE = 128,
 	PLAN_OWNED = 256,
+	PLAN_LABELLED = 512,
 };
 
 struct plan_op {

@@ -116,6 +116,16 @@ int op_propagation(struct run *run, const struct plan_op *op)
 	return result;
 }
 
+static bool is_labelled(const struct plan_op *op)
+{
+	return (op->flags & PLAN_LABELLED) && op->n_list >= 3;
+}
+
+static uint32_t n_options(const struct plan_op *op)
+{
+	return is_labelled(op) ? op->n_list - 2 : op->n_list;
+}
+
 static int configure(const struct run *run, const struct plan_op *op, int fs)
 {
 	const uint32_t *list = plan_list(run->plan, op);
@@ -124,7 +134,7 @@ static int configure(const struct run *run, const struct plan_op *op, int fs)
 
 	if (op->fd >= 0 && result == 0)
 		result = (int)SYS(fsconfig, fs, FSCONFIG_SET_FD, "pidns", 0, op_slot(op));
-	for (uint32_t i = 1; i < op->n_list && result == 0; i += 2) {
+	for (uint32_t i = 1; i < n_options(op) && result == 0; i += 2) {
 		const char *key = plan_text(run->plan, list[i]);
 
 		if (list[i + 1] == 0)
@@ -163,6 +173,19 @@ static int give_to_owner(const struct run *run, int mount)
 	return result == -EROFS ? 0 : result;
 }
 
+/* Of a file system that is older than this mount: its labels are its own, and an attribute is set instead. */
+static int give_label(const struct run *run, const struct plan_op *op, int mount)
+{
+	const uint32_t *pair = plan_list(run->plan, op) + n_options(op);
+	const char *label = plan_text(run->plan, pair[1]);
+	int result = (int)SYS(fchdir, mount);
+
+	/* the kernel's labels end in a NUL */
+	if (result == 0)
+		result = (int)SYS(setxattr, ".", plan_text(run->plan, pair[0]), label, text_length(label) + 1, 0);
+	return result == 0 ? (int)SYS(chdir, "/") : result;
+}
+
 int op_mount(struct run *run, const struct plan_op *op)
 {
 	int target = path_make_dir(run, op);
@@ -174,6 +197,8 @@ int op_mount(struct run *run, const struct plan_op *op)
 	fd = result < 0 ? result : new_mount(run, op);
 	if (fd >= 0) {
 		result = op->flags & PLAN_OWNED ? give_to_owner(run, fd) : 0;
+		if (result == 0 && is_labelled(op))
+			result = give_label(run, op, fd);
 		if (result == 0)
 			result = attach(fd, target);
 		(void)SYS(close, fd);

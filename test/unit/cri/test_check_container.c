@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "cri/check.h"
 #include "proto/cri.pb-c.h"
 
@@ -286,6 +287,9 @@ static void test_changed_resources(void **state)
 
 static void test_security_cve_2024_40635(void **state)
 {
+	static char bad_levels[][24] = { "s",        "c1",       "s0:",   "s0:c",   "s0:c1,",   "s0:c1.", "s0-", "s0:c1-",
+					 "s0-s1-s2", "s0:c1:c2", "s0,c1", "s12345", "s0:c1,s0", "s0 ",    "s0\"" };
+
 	struct fixture f;
 
 	(void)state;
@@ -316,7 +320,15 @@ static void test_security_cve_2024_40635(void **state)
 		f.profile.localhost_ref = TEXT("/a/../x.json"));
 	FINE(f.security.apparmor = NULL, f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost,
 	     f.profile.localhost_ref = TEXT("localhost//a/x.json"));
-	LATER("config.linux.security_context.selinux_options:", f.selinux.type = TEXT("t"));
+	FINE(f.selinux.user = TEXT("system_u"), f.selinux.role = TEXT("system_r"), f.selinux.type = TEXT("container_t"));
+	FINE(f.selinux.level = TEXT("s0"));
+	FINE(f.selinux.level = TEXT("s0:c1.c3,c7-s15:c0.c1023"));
+	INVALID("config.linux.security_context.selinux_options.user:", f.selinux.user = TEXT("a:b"));
+	INVALID("config.linux.security_context.selinux_options.role:", f.selinux.role = TEXT("a,context=b"));
+	INVALID("config.linux.security_context.selinux_options.type:", f.selinux.type = TEXT("a\"b"));
+	INVALID("config.linux.security_context.selinux_options.type:", f.selinux.type = TEXT("a b"));
+	for (size_t i = 0; i < ARRAY_SIZE(bad_levels); i++)
+		INVALID("config.linux.security_context.selinux_options.level:", f.selinux.level = bad_levels[i]);
 	FINE(f.security.apparmor_profile = TEXT("localhost/p"));
 	INVALID("config.linux.security_context.apparmor_profile: must be the name",
 		f.security.apparmor_profile = TEXT("localhost/p q"));

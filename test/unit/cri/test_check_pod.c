@@ -274,7 +274,10 @@ static void test_security_cve_2024_40635(void **state)
 		f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost);
 	FINE(f.security.seccomp = NULL, f.profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost,
 	     f.profile.localhost_ref = TEXT("localhost/mine"));
-	LATER("config.linux.security_context.selinux_options:", f.selinux.level = TEXT("s0:c1"));
+	FINE(f.selinux.level = TEXT("s0:c1"));
+	FINE(f.selinux.level = TEXT("s0-s15:c0.c1023"));
+	INVALID("config.linux.security_context.selinux_options.level:", f.selinux.level = TEXT("s0:c1:c2"));
+	INVALID("config.linux.security_context.selinux_options.type:", f.selinux.type = TEXT("a:b"));
 	FINE(f.security.seccomp_profile_path = TEXT("runtime/default"));
 	FINE(f.security.seccomp_profile_path = TEXT("docker/default"));
 	FINE(f.security.seccomp_profile_path = TEXT("unconfined"));

@@ -42,7 +42,7 @@ static int make_layers(void **state)
 
 static struct overlay_spec writable(void **state, size_t n)
 {
-	return (struct overlay_spec){ layers, n, in_place(state, "up"), in_place(state, "work") };
+	return (struct overlay_spec){ layers, n, in_place(state, "up"), in_place(state, "work"), NULL };
 }
 
 static bool has(int mount, const char *name)
@@ -142,7 +142,7 @@ static void without_an_upper_it_is_read_only(void **state)
 	(void)state;
 	skip_unless(geteuid() == 0, "not root");
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
-		struct overlay_spec spec = { layers, counts[i], NULL, NULL };
+		struct overlay_spec spec = { layers, counts[i], NULL, NULL, NULL };
 		int mount = expect_ok(overlay_open(&spec, &err));
 
 		assert_string_equal(content(mount, "who"), layers[0]);
@@ -150,7 +150,7 @@ static void without_an_upper_it_is_read_only(void **state)
 		(void)close(mount);
 	}
 	for (int way = OVERLAY_BY_LIST; way <= OVERLAY_BY_MOUNT; way++) {
-		struct overlay_spec spec = { layers, 2, NULL, NULL };
+		struct overlay_spec spec = { layers, 2, NULL, NULL, NULL };
 		int mount = expect_ok(overlay_open_by((enum overlay_way)way, &spec, &err));
 
 		assert_int_equal(try_write(mount, "new"), EROFS);
@@ -186,7 +186,7 @@ static void awkward_paths(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(awkward); i++) {
 		char lower[512], upper[512], work[512];
 		const char *two[] = { lower, layers[1] };
-		struct overlay_spec spec = { two, 2, upper, work };
+		struct overlay_spec spec = { two, 2, upper, work, NULL };
 
 		(void)snprintf(lower, sizeof(lower), "%s", in_place(state, awkward[i]));
 		(void)snprintf(upper, sizeof(upper), "%s/u%s", ((struct place *)*state)->path, awkward[i] + 1);
@@ -209,7 +209,7 @@ static void many_layers(void **state)
 {
 	static char paths[200][96];
 	const char *many[200];
-	struct overlay_spec spec = { many, 200, in_place(state, "up"), in_place(state, "work") };
+	struct overlay_spec spec = { many, 200, in_place(state, "up"), in_place(state, "work"), NULL };
 
 	skip_unless(geteuid() == 0, "not root");
 	for (size_t i = 0; i < 200; i++) {
@@ -234,10 +234,12 @@ static void overlays_that_cannot_be(void **state)
 	struct overlay_spec spec = writable(state, 1);
 
 	skip_unless(geteuid() == 0, "not root");
-	expect_error(overlay_open(&(struct overlay_spec){ missing, 2, NULL, NULL }, &err), ERR_NOT_FOUND, "/nonexistent/kern");
-	expect_error(overlay_open(&(struct overlay_spec){ missing, 1, NULL, NULL }, &err), ERR_NOT_FOUND, "/nonexistent/kern");
-	expect_error(overlay_open(&(struct overlay_spec){ layers, 0, NULL, NULL }, &err), ERR_INVALID, "layers");
-	expect_error(overlay_open(&(struct overlay_spec){ layers, 501, NULL, NULL }, &err), ERR_INVALID, "501");
+	expect_error(overlay_open(&(struct overlay_spec){ missing, 2, NULL, NULL, NULL }, &err), ERR_NOT_FOUND,
+		     "/nonexistent/kern");
+	expect_error(overlay_open(&(struct overlay_spec){ missing, 1, NULL, NULL, NULL }, &err), ERR_NOT_FOUND,
+		     "/nonexistent/kern");
+	expect_error(overlay_open(&(struct overlay_spec){ layers, 0, NULL, NULL, NULL }, &err), ERR_INVALID, "layers");
+	expect_error(overlay_open(&(struct overlay_spec){ layers, 501, NULL, NULL, NULL }, &err), ERR_INVALID, "501");
 	spec.work_dir = NULL;
 	expect_error(overlay_open(&spec, &err), ERR_INVALID, "together");
 	spec = writable(state, 1);
@@ -728,7 +730,7 @@ static void an_image_as_a_volume(void **state)
 /* As kernels before 6.15 need it. */
 static void a_sub_path_by_a_detour(void **state)
 {
-	struct overlay_spec spec = { layers, 2, NULL, NULL };
+	struct overlay_spec spec = { layers, 2, NULL, NULL, NULL };
 	size_t before = count_mounts();
 	_cleanup_fd_ int mount_fd = -1;
 	_cleanup_fd_ int dir = -1;
