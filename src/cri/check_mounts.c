@@ -9,8 +9,6 @@
 static const struct rule rules[] = {
 	TEXT(Cri__Mount, container_path, text_path),
 	TEXT(Cri__Mount, image_sub_path, text_relative_path),
-	LATER_LIST(Cri__Mount, uidmappings, "uidMappings", "ID-mapped mounts are not built yet"),
-	LATER_LIST(Cri__Mount, gidmappings, "gidMappings", "ID-mapped mounts are not built yet"),
 };
 
 /* The CRI's own words for the field: "readonly must be explicitly set to true, and propagation must be PRIVATE". */
@@ -48,6 +46,19 @@ static int check_source(const struct field *at, const Cri__Mount *mount, struct 
 	return text_check(FIELD(at, "host_path"), &text_path, mount->host_path, err);
 }
 
+/* The same ids for users and groups is what a kubelet sends; one without the other would leave half of the files to nobody. */
+static int check_id_mappings(const struct field *at, const Cri__Mount *mount, struct error *err)
+{
+	bool uids = mount->n_uidmappings > 0, gids = mount->n_gidmappings > 0;
+
+	if (uids != gids)
+		return field_error(FIELD(at, uids ? "gidMappings" : "uidMappings"), err, ERR_INVALID, "missing: %s has some",
+				   uids ? "uidMappings" : "gidMappings");
+	if (check_mappings(at, "uidMappings", mount->uidmappings, mount->n_uidmappings, err) < 0)
+		return -1;
+	return check_mappings(at, "gidMappings", mount->gidmappings, mount->n_gidmappings, err);
+}
+
 /* "/", "//", "/.": the container's root has its own source. */
 static bool is_root(const char *path)
 {
@@ -67,7 +78,7 @@ static int check_mount(const struct field *at, const Cri__Mount *mount, struct e
 		return -1;
 	if (is_root(mount->container_path))
 		return field_error(FIELD(at, "container_path"), err, ERR_INVALID, "must not be the container's root");
-	if (check_source(at, mount, err) < 0)
+	if (check_source(at, mount, err) < 0 || check_id_mappings(at, mount, err) < 0)
 		return -1;
 	return check_recursive(at, mount, err);
 }

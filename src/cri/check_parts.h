@@ -18,6 +18,9 @@
 /* Ids as Linux has them; the last 32-bit value means "no id" (CVE-2024-40635). */
 #define CHECK_MAX_ID INT64_C(4294967294)
 
+/* Lines of a user namespace's map (user_namespaces(7), Linux 4.15). */
+#define CHECK_MAX_MAPPINGS 340
+
 int check_pod_config(const struct field *at, const Cri__PodSandboxConfig *config, struct error *err);
 int check_ports(const struct field *at, const Cri__PodSandboxConfig *config, struct error *err);
 int check_dns(const struct field *at, const Cri__DNSConfig *dns, struct error *err);
@@ -28,6 +31,9 @@ int check_container_security(const struct field *at, const Cri__LinuxContainerSe
 
 /* Nothing but names; a container may also join another's PID namespace. */
 int check_namespaces(const struct field *at, const Cri__NamespaceOption *options, bool is_pod, struct error *err);
+
+/* Maps of ids as the kernel takes them: none empty, beyond CHECK_MAX_ID, or overlapping another. */
+int check_mappings(const struct field *at, const char *name, Cri__IDMapping *const *items, size_t n, struct error *err);
 
 /* A reference that must be there; `spec` NULL is a missing one. */
 int check_image_spec(const struct field *at, const Cri__ImageSpec *spec, struct error *err);

@@ -101,13 +101,60 @@ static int check_old_profile(const struct field *at, const char *profile, const 
 			   field_quote(quoted, profile));
 }
 
+static int check_mapping(const struct field *at, const Cri__IDMapping *map, struct error *err)
+{
+	if (map->length == 0)
+		return field_error(FIELD(at, "length"), err, ERR_INVALID, "must not be 0");
+	if ((int64_t)map->host_id + map->length - 1 > CHECK_MAX_ID || (int64_t)map->container_id + map->length - 1 > CHECK_MAX_ID)
+		return field_error(FIELD(at, "length"), err, ERR_INVALID, "leads beyond the last id, %lld",
+				   (long long)CHECK_MAX_ID);
+	return 0;
+}
+
+static bool overlap(uint32_t a, uint32_t n_a, uint32_t b, uint32_t n_b)
+{
+	return (uint64_t)a < (uint64_t)b + n_b && (uint64_t)b < (uint64_t)a + n_a;
+}
+
+int check_mappings(const struct field *at, const char *name, Cri__IDMapping *const *items, size_t n, struct error *err)
+{
+	if (n > CHECK_MAX_MAPPINGS)
+		return field_error(FIELD(at, name), err, ERR_INVALID, "has %zu items, the limit is %d", n, CHECK_MAX_MAPPINGS);
+	for (size_t i = 0; i < n; i++) {
+		const Cri__IDMapping *map = items[i];
+
+		if (check_mapping(ITEM(at, name, i), map, err) < 0)
+			return -1;
+		for (size_t k = 0; k < i; k++) {
+			if (overlap(map->host_id, map->length, items[k]->host_id, items[k]->length) ||
+			    overlap(map->container_id, map->length, items[k]->container_id, items[k]->length))
+				return field_error(ITEM(at, name, i), err, ERR_INVALID, "overlaps the one at %zu", k);
+		}
+	}
+	return 0;
+}
+
+/* One mapping, as other runtimes have it, and with a root, without whom no container's files could be made. */
+static int check_one_mapping(const struct field *at, const char *name, Cri__IDMapping *const *items, size_t n, struct error *err)
+{
+	if (n != 1)
+		return field_error(FIELD(at, name), err, ERR_INVALID, "has %zu mappings, mode POD needs exactly one", n);
+	if (check_mappings(at, name, items, n, err) < 0)
+		return -1;
+	if (items[0]->container_id != 0)
+		return field_error(FIELD(ITEM(at, name, 0), "container_id"), err, ERR_INVALID, "must be 0: the container's root");
+	return 0;
+}
+
 static int check_user_namespace(const struct field *at, const Cri__UserNamespace *userns, struct error *err)
 {
 	if (!userns)
 		return 0;
-	if (userns->mode == CRI__NAMESPACE_MODE__POD)
-		return field_error(at, err, ERR_UNIMPLEMENTED,
-				   "user namespaces of a pod are not built yet (mode POD; NODE is the host's)");
+	if (userns->mode == CRI__NAMESPACE_MODE__POD) {
+		if (check_one_mapping(at, "uids", userns->uids, userns->n_uids, err) < 0)
+			return -1;
+		return check_one_mapping(at, "gids", userns->gids, userns->n_gids, err);
+	}
 	if (userns->mode != CRI__NAMESPACE_MODE__NODE)
 		return field_error(FIELD(at, "mode"), err, ERR_INVALID, "must be POD or NODE");
 	if (userns->n_uids > 0 || userns->n_gids > 0)

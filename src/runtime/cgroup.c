@@ -95,6 +95,14 @@ bool group_is_ours(const struct hierarchy *h, const char *relative)
 	return fd >= 0 && fgetxattr(fd, MARK, &value, sizeof(value)) == 1;
 }
 
+/* Whatever our umask is: a container's users read their limits there, who are not the host's root. */
+static int make_group(const struct hierarchy *h, const char *relative)
+{
+	int r = mkdirat(h->root, relative, 0755);
+
+	return r == 0 ? fchmodat(h->root, relative, 0755, 0) : r;
+}
+
 /* Makes every component that is missing. Returns an errno; EEXIST when the last one was there. */
 static int make_components(const struct hierarchy *h, const char *relative, struct made *made)
 {
@@ -103,7 +111,7 @@ static int make_components(const struct hierarchy *h, const char *relative, stru
 
 	for (size_t len = next_prefix(relative, 0);; len = next_prefix(relative, len)) {
 		copy_prefix(prefix, relative, len);
-		if (mkdirat(h->root, prefix, 0755) == 0) {
+		if (make_group(h, prefix) == 0) {
 			if (made->shortest == 0)
 				made->shortest = len;
 			if (len < total)
@@ -139,7 +147,7 @@ static int make_in_hierarchy(const struct hierarchy *h, const char *relative, st
 	int r = ENOENT;
 
 	/* The usual case: the parents are there. */
-	if (mkdirat(h->root, relative, 0755) == 0) {
+	if (make_group(h, relative) == 0) {
 		made->shortest = strlen(relative);
 		return 0;
 	}

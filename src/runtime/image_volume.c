@@ -16,6 +16,7 @@
 #include "runtime/kernel.h"
 #include "runtime/rootfs.h"
 #include "runtime/rootfs_internal.h"
+#include "runtime/spec.h"
 
 /* Where somebody renames all the time a lookup in a root asks to be tried again; nobody does in an image (arbitrary). */
 #define MAX_TRIES 16
@@ -87,7 +88,8 @@ int image_volume_open(const struct image_volume_spec *spec, struct error *err)
 	const struct overlay_spec layers = { .lower_dirs = spec->layer_dirs, .n_lower_dirs = spec->n_layers };
 	struct mount_attr attr = { .attr_set = spec->attributes | MOUNT_ATTR_RDONLY,
 				   .attr_clr = spec->attributes & MOUNT_ATTR__ATIME ? MOUNT_ATTR__ATIME : 0 };
-	_cleanup_fd_ int root = overlay_open(&layers, err);
+	_cleanup_fd_ int root =
+		spec->user_ns ? overlay_open_id_mapped(&layers, spec->user_ns->fd, err) : overlay_open(&layers, err);
 	_cleanup_fd_ int dir = -1;
 	_cleanup_fd_ int fd = -1;
 

@@ -1,7 +1,8 @@
 /*
  * Making the namespaces of a pod.
  *
- * The calling thread remembers its own namespaces, unshares, sets the host name and the sysctls from inside, pins each namespace by a
+ * The calling thread remembers its own namespaces, unshares (or, where a user namespace is to own them, which a thread cannot enter
+ * without its process, joins those that another process has made), sets the host name and the sysctls from inside, pins each namespace by a
  * bind mount, and returns to its own. The mount happens in the mount namespace of the host, which unshare() here does not change.
  * Failures: before unshare() nothing happened; after it the pins made so far are removed and the thread returns all the same; only a
  * failing return spoils the thread.
@@ -26,6 +27,7 @@
 #include "base/mem.h"
 #include "runtime/spec.h"
 #include "runtime/sysctl.h"
+#include "runtime/userns.h"
 
 /* HOST_NAME_MAX of Linux; __NEW_UTS_LEN in the kernel. */
 #define HOSTNAME_LEN 64
@@ -35,13 +37,16 @@ static const struct pin_kind {
 	int clone_flag;
 	size_t spec_offset; /* of the bool in struct pod_ns_spec */
 	size_t fd_offset;   /* of the descriptor in struct pod_namespaces */
+	bool of_process;    /* no thread has one for itself */
 } pin_kinds[] = {
-	{ "net", CLONE_NEWNET, offsetof(struct pod_ns_spec, new_net), offsetof(struct pod_namespaces, net) },
-	{ "ipc", CLONE_NEWIPC, offsetof(struct pod_ns_spec, new_ipc), offsetof(struct pod_namespaces, ipc) },
-	{ "uts", CLONE_NEWUTS, offsetof(struct pod_ns_spec, new_uts), offsetof(struct pod_namespaces, uts) },
+	{ "user", CLONE_NEWUSER, offsetof(struct pod_ns_spec, new_user), offsetof(struct pod_namespaces, user), true },
+	{ "net", CLONE_NEWNET, offsetof(struct pod_ns_spec, new_net), offsetof(struct pod_namespaces, net), false },
+	{ "ipc", CLONE_NEWIPC, offsetof(struct pod_ns_spec, new_ipc), offsetof(struct pod_namespaces, ipc), false },
+	{ "uts", CLONE_NEWUTS, offsetof(struct pod_ns_spec, new_uts), offsetof(struct pod_namespaces, uts), false },
 };
 
 #define N_KINDS ARRAY_SIZE(pin_kinds)
+#define KIND_USER 0
 
 static bool is_new(const struct pod_ns_spec *spec, size_t kind)
 {
@@ -73,7 +78,7 @@ int pod_namespaces_check(const struct pod_ns_spec *spec, struct error *err)
 {
 	const struct sysctl_scope own = { .net = spec->new_net, .ipc = spec->new_ipc, .uts = spec->new_uts };
 
-	if (check_hostname(spec, err) < 0)
+	if (check_hostname(spec, err) < 0 || (spec->new_user && id_maps_check(&spec->id_maps, err) < 0))
 		return -1;
 	if (spec->n_sysctls > SYSCTLS_MAX)
 		return error_set(err, ERR_INVALID, "sysctls: %zu of them, more than %d", spec->n_sysctls, SYSCTLS_MAX);
@@ -99,11 +104,16 @@ static int open_own(size_t kind)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+static bool is_entered(const struct pod_ns_spec *spec, size_t kind)
+{
+	return is_new(spec, kind) && !pin_kinds[kind].of_process;
+}
+
 /* Opens the calling thread's namespaces of the kinds that the pod gets anew; -2 for the others. */
 static int open_owns(const struct pod_ns_spec *spec, int fds[N_KINDS], struct error *err)
 {
 	for (size_t i = 0; i < N_KINDS; i++) {
-		fds[i] = is_new(spec, i) ? open_own(i) : NS_HOST;
+		fds[i] = is_entered(spec, i) ? open_own(i) : NS_HOST;
 		if (fds[i] == -1)
 			return error_sys(err, errno, "open the thread's %s namespace", pin_kinds[i].name);
 	}
@@ -186,28 +196,59 @@ static int go_back(const int owns[N_KINDS])
 }
 
 /* In the new namespaces, which become fds[]. */
-static int make_inside(const struct pod_ns_spec *spec, const char *dir, int fds[N_KINDS], struct error *err)
+static int make_inside(const struct pod_ns_spec *spec, const struct ns_holder *holder, const char *dir, int fds[N_KINDS],
+		       struct error *err)
 {
-	if (furnish(spec, err) == 0 && open_owns(spec, fds, err) == 0 && pin_all(spec, dir, fds, err) == 0)
+	int r = furnish(spec, err) < 0 ? -1 : open_owns(spec, fds, err);
+
+	if (r == 0 && spec->new_user)
+		r = (fds[KIND_USER] = ns_holder_open(holder, pin_kinds[KIND_USER].name, err)) < 0 ? -1 : 0;
+	if (r == 0 && pin_all(spec, dir, fds, err) == 0)
 		return 0;
 	close_all(fds);
 	return -1;
 }
 
-static int clone_flags(const struct pod_ns_spec *spec)
+static unsigned clone_flags(const struct pod_ns_spec *spec)
 {
-	int flags = 0;
+	unsigned flags = 0;
 
 	for (size_t i = 0; i < N_KINDS; i++)
-		flags |= is_new(spec, i) ? pin_kinds[i].clone_flag : 0;
+		flags |= is_entered(spec, i) ? (unsigned)pin_kinds[i].clone_flag : 0;
 	return flags;
+}
+
+static int join_kind(const struct ns_holder *holder, size_t kind, struct error *err)
+{
+	_cleanup_fd_ int fd = ns_holder_open(holder, pin_kinds[kind].name, err);
+
+	if (fd < 0)
+		return -1;
+	return setns(fd, pin_kinds[kind].clone_flag) < 0 ? error_sys(err, errno, "join new %s namespace", pin_kinds[kind].name) : 0;
+}
+
+/* The thread gets into the new namespaces. */
+static int enter_new(const struct pod_ns_spec *spec, struct ns_holder *holder, struct error *err)
+{
+	unsigned flags = clone_flags(spec);
+
+	if (!spec->new_user)
+		return unshare((int)flags) < 0 ? error_sys(err, errno, "make new namespaces") : 0;
+	if (ns_holder_start(spec->spawner, &spec->id_maps, flags, holder, err) < 0)
+		return -1;
+	for (size_t i = 0; i < N_KINDS; i++) {
+		if (is_entered(spec, i) && join_kind(holder, i, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 int pod_namespaces_create(const struct pod_ns_spec *spec, const char *dir, struct pod_namespaces *ret_ns, bool *ret_thread_spoiled,
 			  struct error *err)
 {
-	int owns[N_KINDS] = { -1, -1, -1 }, fds[N_KINDS] = { NS_HOST, NS_HOST, NS_HOST };
-	int flags = clone_flags(spec), r;
+	int owns[N_KINDS] = { -1, -1, -1, -1 }, fds[N_KINDS] = { NS_HOST, NS_HOST, NS_HOST, NS_HOST };
+	struct ns_holder holder = { .pidfd = -1 };
+	int r;
 
 	*ret_thread_spoiled = false;
 	if (pod_namespaces_check(spec, err) < 0)
@@ -216,9 +257,10 @@ int pod_namespaces_create(const struct pod_ns_spec *spec, const char *dir, struc
 		close_all(owns);
 		return -1;
 	}
-	r = unshare(flags) < 0 ? error_sys(err, errno, "make new namespaces") : make_inside(spec, dir, fds, err);
+	r = enter_new(spec, &holder, err) < 0 ? -1 : make_inside(spec, &holder, dir, fds, err);
 	*ret_thread_spoiled = go_back(owns) < 0;
 	close_all(owns);
+	ns_holder_end(spec->spawner, &holder);
 	for (size_t i = 0; r == 0 && i < N_KINDS; i++)
 		*fd_of(ret_ns, i) = fds[i];
 	return r;

@@ -1,6 +1,7 @@
 /*
- * The namespaces of a pod, pinned without a process: network, IPC and UTS, each a bind mount under the pod's state directory and a
- * descriptor. A PID namespace that the containers share is kept by its init process instead (plan_compile_pod_init()).
+ * The namespaces of a pod, pinned without a process: user, network, IPC and UTS, each a bind mount under the pod's state directory and
+ * a descriptor. A user namespace owns the others. A PID namespace that the containers share is kept by its init process instead
+ * (plan_compile_pod_init()).
  *
  * pod_namespaces_create() changes the namespaces of the calling thread and puts them back: call it from a lane and retire the
  * thread when it says so. Everything blocks.
@@ -12,6 +13,9 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "runtime/spec.h"
+
+struct spawner;
 
 struct sysctl_spec {
 	const char *name; /* "net.ipv4.ip_forward"; either separator of sysctl(8) */
@@ -19,6 +23,9 @@ struct sysctl_spec {
 };
 
 struct pod_ns_spec {
+	bool new_user;
+	struct id_maps id_maps;         /* only with new_user */
+	struct spawner *spawner;        /* only with new_user, and not to be had for pod_namespaces_check() */
 	bool new_net, new_ipc, new_uts; /* false: the host's */
 	const char *hostname;           /* only with new_uts; NULL or "": leave */
 	const struct sysctl_spec *sysctls;
@@ -26,19 +33,20 @@ struct pod_ns_spec {
 };
 
 struct pod_namespaces {
-	int net, ipc, uts; /* descriptors, or NS_HOST of spec.h */
+	int user, net, ipc, uts; /* descriptors, or NS_HOST of spec.h */
 };
 
 #define POD_NAMESPACES_INIT                                                                                                        \
 	{                                                                                                                          \
-		-2, -2, -2                                                                                                         \
+		-2, -2, -2, -2                                                                                                     \
 	}
 
-/* Refuses (ERR_INVALID) a sysctl that is unknown, malformed, or belongs to a namespace that is not the pod's own. No side effect. */
+/* Refuses (ERR_INVALID) maps that the kernel would not take, and a sysctl that is unknown, malformed, or belongs to a namespace that is
+ * not the pod's own. No side effect. */
 int pod_namespaces_check(const struct pod_ns_spec *spec, struct error *err);
 
-/* `dir` exists; the pins are dir/net, dir/ipc, dir/uts. *ret_thread_spoiled is set when the thread could not be put back. On failure
- * nothing stays. */
+/* `dir` exists; the pins are dir/user, dir/net, dir/ipc, dir/uts. *ret_thread_spoiled is set when the thread could not be put back. On
+ * failure nothing stays. */
 int pod_namespaces_create(const struct pod_ns_spec *spec, const char *dir, struct pod_namespaces *ret_ns, bool *ret_thread_spoiled,
 			  struct error *err);
 

@@ -120,6 +120,26 @@ static void lay_identity(struct plan_build *build, const struct identity *who)
 		(void)plan_add(build, PLAN_NO_NEW_PRIVS);
 }
 
+static uint32_t root_of(const struct id_map *maps, size_t n)
+{
+	uint32_t ignored;
+
+	return n == 0 || id_map_find(maps, n, 0, &ignored) ? 0 : maps[0].inside;
+}
+
+void lay_inside(struct plan_build *build, const struct user_ns_spec *user_ns)
+{
+	struct plan_op *op;
+
+	if (!user_ns)
+		return;
+	op = plan_add(build, PLAN_GROUPS);
+	op->list = plan_add_list(build, NULL, 0, sizeof(gid_t));
+	op = plan_add(build, PLAN_USER);
+	op->uid = root_of(user_ns->maps.uids, user_ns->maps.n_uids);
+	op->gid = root_of(user_ns->maps.gids, user_ns->maps.n_gids);
+}
+
 /* The last id that a map has, where that is less than the usual one. */
 static uint32_t nobody_of(const struct id_map *maps, size_t n)
 {

@@ -176,6 +176,7 @@ static void lay_user_ns(struct plan_build *build, const struct user_ns_spec *use
 	if (!user_ns)
 		return;
 	lay_join(build, user_ns->fd, CLONE_NEWUSER);
+	lay_inside(build, user_ns);
 	plan_add(build, PLAN_UNSHARE)->value[0] = CLONE_NEWNS;
 }
 
@@ -343,6 +344,7 @@ static void lay_exec_join(struct plan_build *build, const struct exec_spec *spec
 	namespaces |= spec->joins_pid_ns ? CLONE_NEWPID : 0;
 	namespaces |= spec->user_ns ? CLONE_NEWUSER : 0;
 	lay_join(build, spec->target_pidfd, namespaces);
+	lay_inside(build, spec->user_ns);
 	if (spec->tty)
 		lay_console(build, &spec->identity, false);
 }

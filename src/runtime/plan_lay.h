@@ -35,6 +35,12 @@ void lay_limits(struct plan_build *build, const struct command *command);
 /* Everything else, to exec. */
 int lay_command(struct plan_build *build, const struct command *command, struct error *err);
 
+/*
+ * The ids of the root of the user namespace that was joined just before, or of its first user: joining changes no id, and with the host's
+ * root's a process would still own the host's files. Nothing without a user namespace (NULL).
+ */
+void lay_inside(struct plan_build *build, const struct user_ns_spec *user_ns);
+
 /* Capabilities, groups and ids of somebody without any rights, for our own init. */
 void lay_nobody(struct plan_build *build, const struct user_ns_spec *user_ns);
 

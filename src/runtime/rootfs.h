@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 
+struct user_ns_spec;
+
 struct overlay_spec {
 	const char *const *lower_dirs; /* topmost layer first */
 	size_t n_lower_dirs;
@@ -21,6 +23,13 @@ struct overlay_spec {
 
 /* Returns a descriptor of the detached mount; read-only without an upper directory. Paths may hold any byte. */
 int overlay_open(const struct overlay_spec *spec, struct error *err);
+
+/*
+ * The same for containers with users of their own: the ids in the layers are those inside of `user_ns`, the ones in the upper directory,
+ * itself included, are the host's. Nothing is copied. ERR_UNIMPLEMENTED when the layers' file system does not know id-mapped mounts
+ * or the kernel's overlay takes none (before Linux 5.19).
+ */
+int overlay_open_id_mapped(const struct overlay_spec *spec, int user_ns, struct error *err);
 
 enum propagation { PROPAGATION_PRIVATE, PROPAGATION_HOST_TO_CONTAINER, PROPAGATION_BIDIRECTIONAL };
 
@@ -46,14 +55,22 @@ struct volume_spec {
  */
 int volume_open(const struct volume_spec *spec, bool *ret_is_file, struct error *err);
 
+/*
+ * Id-maps a detached mount, not what is mounted below its root: the ids on the file system, seen as those inside of `user_ns`, become the
+ * host's ids that are mapped there (Linux 5.12 and a file system that knows it). `what` names the mount in an error: ERR_UNIMPLEMENTED
+ * when the file system does not.
+ */
+int mount_id_map(int mount, int user_ns, const char *what, struct error *err);
+
 /* Whether this kernel makes whole trees read-only (mount_setattr(2), Linux 5.12): tried on a copy that nobody sees. */
 bool volume_takes_recursive_readonly(void);
 
 struct image_volume_spec {
 	const char *const *layer_dirs; /* topmost first */
 	size_t n_layers;
-	const char *sub_path; /* relative to the image's root, links inside it are followed; NULL or "": all of it */
-	uint64_t attributes;  /* as above; read-only in any case (CRI Mount.image) */
+	const char *sub_path;               /* relative to the image's root, links inside it are followed; NULL or "": all of it */
+	uint64_t attributes;                /* as above; read-only in any case (CRI Mount.image) */
+	const struct user_ns_spec *user_ns; /* id-mapped for the users of the pod; NULL: as it is */
 };
 
 /* Returns a descriptor of the detached mount. ERR_NOT_FOUND for a sub path that does not exist, ERR_STATE for one that is no directory. */

@@ -16,6 +16,9 @@ bool overlay_takes_layers(void);
 /* -1 with *err set on failure; `way` is taken as it is. */
 int overlay_open_by(enum overlay_way way, const struct overlay_spec *spec, struct error *err);
 
+/* overlay_open_id_mapped() where the kernel wants layers to be attached somewhere (before 6.15). */
+int overlay_open_attached(const struct overlay_spec *spec, int user_ns, struct error *err);
+
 /* The directory `dir` of the detached `mount` as a mount of its own, on kernels that make none of a mount that is attached nowhere.
  * `mount` is used up; `place` is any directory. */
 int image_volume_copy_attached(int mount, int dir, const char *place, struct error *err);

@@ -67,6 +67,20 @@ bool id_map_find(const struct id_map *maps, size_t n, uint32_t inside, uint32_t 
 	return false;
 }
 
+static bool lists_equal(const struct id_map *a, size_t n_a, const struct id_map *b, size_t n_b)
+{
+	bool equal = n_a == n_b;
+
+	for (size_t i = 0; equal && i < n_a; i++)
+		equal = a[i].inside == b[i].inside && a[i].outside == b[i].outside && a[i].length == b[i].length;
+	return equal;
+}
+
+bool id_maps_equal(const struct id_maps *a, const struct id_maps *b)
+{
+	return lists_equal(a->uids, a->n_uids, b->uids, b->n_uids) && lists_equal(a->gids, a->n_gids, b->gids, b->n_gids);
+}
+
 /* The kernel takes a map by one write. */
 static int write_map(pid_t pid, const char *file, const struct id_map *maps, size_t n, struct error *err)
 {

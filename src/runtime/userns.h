@@ -28,6 +28,8 @@ int id_maps_check(const struct id_maps *maps, struct error *err);
 /* The id outside; false when `inside` is in no map. */
 bool id_map_find(const struct id_map *maps, size_t n, uint32_t inside, uint32_t *ret_outside);
 
+bool id_maps_equal(const struct id_maps *a, const struct id_maps *b);
+
 /* A new user namespace with these maps, a child of the daemon's own. The descriptor keeps it. */
 int userns_create(struct spawner *spawner, const struct id_maps *maps, struct error *err);
 

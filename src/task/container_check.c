@@ -6,6 +6,7 @@
 #include "task/container.h"
 #include "task/container_spec.h"
 #include "task/sandbox_spec.h"
+#include "task/user_ns.h"
 
 static int check_command(const Cri__ContainerConfig *config, const struct image *image, struct arena *scratch, struct error *err)
 {
@@ -50,10 +51,17 @@ static int check_user(const Cri__ContainerConfig *config, struct error *err)
 	if (context->supplemental_groups_policy > CRI__SUPPLEMENTAL_GROUPS_POLICY__Strict)
 		return error_set(err, ERR_INVALID, "security_context.supplemental_groups_policy: unknown value %d",
 				 (int)context->supplemental_groups_policy);
-	if (context->namespace_options && context->namespace_options->userns_options &&
-	    context->namespace_options->userns_options->mode != CRI__NAMESPACE_MODE__NODE)
-		return error_set(err, ERR_UNIMPLEMENTED, "namespace_options.userns_options: user namespaces are not supported");
 	return 0;
+}
+
+/* The CRI has it that a container repeats its pod's: one that forgets it might not know that its users are others. */
+static int check_user_ns(const struct sandbox *sandbox, const Cri__ContainerConfig *config, struct error *err)
+{
+	const Cri__NamespaceOption *options = container_security(config)->namespace_options;
+
+	if (user_ns_equal(options ? options->userns_options : NULL, sandbox_user_options(sandbox->config)))
+		return 0;
+	return error_set(err, ERR_INVALID, "namespace_options.userns_options: not that of the sandbox, with the same mappings");
 }
 
 static int check_security(const Cri__ContainerConfig *config, struct error *err)
@@ -106,8 +114,8 @@ int container_check(const struct sandbox *sandbox, const Cri__ContainerConfig *c
 	struct resources resources;
 
 	if (check_command(config, image, &scratch, err) < 0 || check_pid_mode(sandbox, config, err) < 0 ||
-	    check_user(config, err) < 0 || check_security(config, err) < 0 || check_devices(config, err) < 0 ||
-	    check_log_path(config, err) < 0)
+	    check_user(config, err) < 0 || check_user_ns(sandbox, config, err) < 0 || check_security(config, err) < 0 ||
+	    check_devices(config, err) < 0 || check_log_path(config, err) < 0)
 		return -1;
 	if (container_mounts(sandbox, config, &scratch, &mounts, err) < 0 ||
 	    container_check_paths(config, &mounts, &scratch, err) < 0)

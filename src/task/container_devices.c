@@ -59,7 +59,8 @@ static int grow(struct collection *c, struct error *err)
 	return 0;
 }
 
-static struct device_spec device_of(const char *path, const struct stat *st)
+/* A device of the host stays its owner's: with users of its own a container reaches what its mode lets others do. */
+static struct device_spec device_of(const char *path, const struct stat *st, bool of_host)
 {
 	return (struct device_spec){
 		.path = path,
@@ -69,11 +70,12 @@ static struct device_spec device_of(const char *path, const struct stat *st)
 		.minor = minor(st->st_rdev),
 		.uid = st->st_uid,
 		.gid = st->st_gid,
+		.host_owned = of_host,
 	};
 }
 
 /* The first of a path stays. */
-static int add_device(struct collection *c, const char *path, const struct stat *st, struct error *err)
+static int add_device(struct collection *c, const char *path, const struct stat *st, bool of_host, struct error *err)
 {
 	struct device_list *list = c->list;
 
@@ -86,7 +88,7 @@ static int add_device(struct collection *c, const char *path, const struct stat 
 	path = arena_strdup(c->arena, path);
 	if (!path)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	list->devices[list->n_devices++] = device_of(path, st);
+	list->devices[list->n_devices++] = device_of(path, st, of_host);
 	return 0;
 }
 
@@ -95,7 +97,7 @@ static int add_standard(struct collection *c, struct error *err)
 	for (size_t i = 0; i < ARRAY_SIZE(standard); i++) {
 		struct stat st = { .st_mode = S_IFCHR | 0666, .st_rdev = makedev(standard[i].major, standard[i].minor) };
 
-		if (add_device(c, standard[i].path, &st, err) < 0)
+		if (add_device(c, standard[i].path, &st, false, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -149,7 +151,7 @@ static int add_entry(struct collection *c, const char *host, const char *inside,
 		return 0;
 	if (permissions && add_rule(c, &st, permissions, err) < 0)
 		return -1;
-	return add_device(c, inside, &st, err);
+	return add_device(c, inside, &st, true, err);
 }
 
 static int add_tree(struct collection *c, const char *host, const char *inside, const char *permissions, unsigned depth,
@@ -188,7 +190,7 @@ static int add_requested(struct collection *c, const Cri__Device *device, struct
 		return error_set(err, ERR_INVALID, "devices: %s is not a device", device->host_path);
 	if (add_rule(c, &st, permissions, err) < 0)
 		return -1;
-	return add_device(c, inside, &st, err);
+	return add_device(c, inside, &st, true, err);
 }
 
 int container_devices(const Cri__ContainerConfig *config, bool host_devices, struct arena *arena, struct device_list *ret_list,
@@ -214,7 +216,7 @@ int device_list_put(struct device_list *list, struct arena *arena, const char *p
 	if (*access && add_rule(&c, st, access, err) < 0)
 		return -1;
 	if (!known)
-		return add_device(&c, path, st, err);
-	*known = device_of(known->path, st);
+		return add_device(&c, path, st, true, err);
+	*known = device_of(known->path, st, true);
 	return 0;
 }

@@ -131,10 +131,11 @@ struct mount_entry {
 	struct mount_spec spec; /* fd is -1 until somebody opened the volume */
 	bool is_volume;
 	struct volume_spec volume;
-	bool relabels;        /* the volume is to be labelled where SELinux is on */
-	bool is_image;        /* an image's files; attributes in `volume` */
-	size_t image_number;  /* in the container's struct volume_images */
-	const char *sub_path; /* of the image; "": all of it */
+	bool relabels;          /* the volume is to be labelled where SELinux is on */
+	bool is_image;          /* an image's files; attributes in `volume` */
+	size_t image_number;    /* in the container's struct volume_images */
+	const char *sub_path;   /* of the image; "": all of it */
+	struct id_maps id_maps; /* of the volume; none: its ids are the host's */
 };
 
 struct mount_list {

@@ -28,6 +28,7 @@
 #include "task/path.h"
 #include "task/signals.h"
 #include "task/store.h"
+#include "task/user_ns.h"
 
 struct caller {
 	struct create_container *op;
@@ -95,14 +96,17 @@ static int check_cdi(const struct container *container, struct error *err)
 	return container_cdi(container, &scratch, &edits, err) < 0 ? error_prefix(err, "config.CDI_devices") : 0;
 }
 
-/* The upper directory's mode is that of the container's root. */
+/* The upper directory's mode and owner are those of the container's root. */
 static int make_directories_work(struct task *task, struct error *err)
 {
 	const char *profile;
 	const struct container *container = create_container_of(task)->container;
+	char upper[PATH_MAX];
 
 	if (make_dir(container->root_dir, "", 0700, err) < 0 || make_dir(container->root_dir, "/upper", 0755, err) < 0 ||
 	    make_dir(container->root_dir, "/work", 0700, err) < 0)
+		return -1;
+	if (path_format(upper, err, "%s/upper", container->root_dir) < 0 || sandbox_own(container->sandbox->config, upper, err) < 0)
 		return -1;
 	if (make_dir(container->state_dir, "", 0700, err) < 0)
 		return -1;

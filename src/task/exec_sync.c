@@ -29,6 +29,7 @@
 #include "task/message.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
+#include "task/user_ns.h"
 
 /* The contract's limit on each stream (16 MiB). What is over it is read and dropped. */
 #define CAPTURE_MAX ((size_t)16 << 20)
@@ -185,8 +186,8 @@ static enum verdict open_pipes(struct task *task, struct error *err)
 
 static int compile(struct exec_sync *op, const char *const *argv, struct error *err)
 {
-	const struct container *container = op->container;
 	_cleanup_arena_ struct arena scratch = ARENA_INIT;
+	const struct container *container = op->container;
 	struct selinux_labels labels;
 	struct exec_spec spec = {
 		.name = container->config->metadata->name,
@@ -202,7 +203,8 @@ static int compile(struct exec_sync *op, const char *const *argv, struct error *
 		.oom_score_adj = op->oom_score_adj,
 	};
 
-	if (container_identity(container->config, &container->user, &spec.identity, err) < 0 ||
+	if (sandbox_user_ns(container->sandbox->config, -1, &scratch, &spec.user_ns, err) < 0 ||
+	    container_identity(container->config, &container->user, &spec.identity, err) < 0 ||
 	    container_seccomp(container, &spec.identity, &scratch, &spec.seccomp, err) < 0 ||
 	    container_apparmor(container, &spec.apparmor, err) < 0 ||
 	    container_selinux(container->sandbox, container->config, &scratch, &labels, err) < 0)

@@ -27,6 +27,7 @@
 #include "task/operation.h"
 #include "task/sandbox_spec.h"
 #include "task/start_container.h"
+#include "task/user_ns.h"
 
 struct explain_container {
 	struct operation op; /* first */
@@ -106,6 +107,14 @@ static void choose_namespaces(struct explain_container *op)
 		sandbox->ns.net = sandbox->ns.uts = op->nothing;
 	if (!sandbox_host_ipc(sandbox->config))
 		sandbox->ns.ipc = op->nothing;
+}
+
+static int choose_user_ns(struct explain_container *op, struct error *err)
+{
+	const struct sandbox *sandbox = op->container->sandbox;
+	int user_ns = sandbox->ns.user >= 0 ? sandbox->ns.user : op->nothing;
+
+	return sandbox_user_ns(sandbox->config, user_ns, &op->start.scratch, &op->start.user_ns, err);
 }
 
 /* A profile that lies in a file is read into the container's directory, which a request that is not sent has not. */
@@ -242,7 +251,8 @@ static int explain_work(struct task *task, struct error *err)
 	if (op->nothing < 0)
 		return error_sys(err, errno, "open /dev/null");
 	choose_namespaces(op);
-	if (find_user(op, err) < 0 || find_mounts(op, err) < 0 || start_list_devices(&op->start, err) < 0)
+	if (choose_user_ns(op, err) < 0 || find_user(op, err) < 0 || find_mounts(op, err) < 0 ||
+	    start_list_devices(&op->start, err) < 0)
 		return -1;
 	op->start.rootfs = op->nothing;
 	if (start_choose_labels(&op->start, err) < 0 || compile(op, err) < 0)

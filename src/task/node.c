@@ -29,6 +29,7 @@
 #include "task/operation.h"
 #include "task/path.h"
 #include "task/store.h"
+#include "task/user_ns.h"
 
 #define CHECKPOINT_DEADLINE_MS 60000
 
@@ -175,6 +176,7 @@ static int open_in(struct node *node, struct error *err)
 	    spawner_open(&node->spawner, err) < 0 || open_network(node, err) < 0)
 		return -1;
 	read_oom_score(node);
+	node->user_namespaces = user_ns_probe(node->spawner, node->config->root_dir);
 	if (node_set_limits(node, err) < 0 || node_recover(node, err) < 0)
 		return -1;
 	return net_watch_open(node, err);

@@ -65,6 +65,7 @@ struct node {
 	bool has_apparmor_default;   /* our own profile is loaded */
 	bool may_recursive_readonly; /* volume_takes_recursive_readonly() */
 	bool warned_oom_score;
+	bool user_namespaces; /* tried with success: pods may have users of their own */
 
 	/* The last truth about the network, for a Status that cannot wait for a busy lane. */
 	int64_t net_checked_us;

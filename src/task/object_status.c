@@ -222,6 +222,7 @@ static Cri__LinuxPodSandboxStatus *namespaces_message(struct arena *arena, const
 	options->network = sandbox_host_network(config) ? CRI__NAMESPACE_MODE__NODE : CRI__NAMESPACE_MODE__POD;
 	options->ipc = sandbox_host_ipc(config) ? CRI__NAMESPACE_MODE__NODE : CRI__NAMESPACE_MODE__POD;
 	options->pid = sandbox_pid_mode(config);
+	options->userns_options = sandbox_user_options(config);
 	namespaces->options = options;
 	message->namespaces = namespaces;
 	return message;
@@ -252,8 +253,8 @@ static Cri__PodSandboxStatus *sandbox_status_message(struct arena *arena, struct
 static void add_namespaces(cJSON *root, const struct sandbox *sandbox)
 {
 	cJSON *object = cJSON_AddObjectToObject(root, "namespaces");
-	static const char *const names[] = { "net", "ipc", "uts" };
-	const int fds[] = { sandbox->ns.net, sandbox->ns.ipc, sandbox->ns.uts };
+	static const char *const names[] = { "user", "net", "ipc", "uts" };
+	const int fds[] = { sandbox->ns.user, sandbox->ns.net, sandbox->ns.ipc, sandbox->ns.uts };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		char path[PATH_MAX];

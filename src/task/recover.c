@@ -39,6 +39,7 @@
 #include "task/sandbox_spec.h"
 #include "task/stdio.h"
 #include "task/store.h"
+#include "task/user_ns.h"
 
 /* ---- records ---- */
 
@@ -253,7 +254,8 @@ static bool reopen_sandbox(struct sandbox *sandbox)
 		warn("sandbox", sandbox->id, -1, &err);
 		return false;
 	}
-	if ((!sandbox_host_network(config) && sandbox->ns.net < 0) || (!sandbox_host_ipc(config) && sandbox->ns.ipc < 0))
+	if ((user_ns_wanted(sandbox_user_options(config)) && sandbox->ns.user < 0) ||
+	    (!sandbox_host_network(config) && sandbox->ns.net < 0) || (!sandbox_host_ipc(config) && sandbox->ns.ipc < 0))
 		return false;
 	if (!sandbox_has_init(sandbox))
 		return true;

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "runtime/plan.h"
 #include "task/sandbox.h"
+#include "task/sandbox_spec.h"
+#include "task/user_ns.h"
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000 /* Linux 5.14 */
@@ -156,6 +158,10 @@ static int convert_host_path(const struct sandbox *sandbox, const Cri__Mount *fr
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (from->host_path[0] != '/')
 		return error_set(err, ERR_INVALID, "host_path '%s' is not absolute", from->host_path);
+	/* the mounts of a pod with users of its own follow the host's and are never followed: mount_namespaces(7), Restrictions */
+	if (from->propagation == CRI__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL &&
+	    user_ns_wanted(sandbox_user_options(sandbox->config)))
+		return error_set(err, ERR_INVALID, "propagation: BIDIRECTIONAL does not leave the pod's user namespace");
 	if (from->recursive_read_only && (!from->readonly || from->propagation != CRI__MOUNT_PROPAGATION__PROPAGATION_PRIVATE))
 		return error_set(err, ERR_INVALID, "recursive_read_only needs readonly and private propagation");
 	to->is_volume = true;
@@ -176,6 +182,16 @@ static void convert_image(const Cri__Mount *from, size_t number, struct mount_en
 	to->sub_path = from->image_sub_path;
 }
 
+/* On the volume the ids are container_id, in the pod they become host_id: so the container's root finds its own files. */
+static int convert_id_maps(const Cri__Mount *from, struct arena *arena, struct id_maps *to, struct error *err)
+{
+	if (from->n_uidmappings == 0 && from->n_gidmappings == 0)
+		return 0;
+	if (id_maps_convert(from->uidmappings, from->n_uidmappings, from->gidmappings, from->n_gidmappings, arena, to, err) < 0)
+		return error_prefix(err, "uidMappings, gidMappings");
+	return 0;
+}
+
 static int convert(const struct sandbox *sandbox, const Cri__Mount *from, size_t *n_images, struct arena *arena,
 		   struct mount_entry *to, struct error *err)
 {
@@ -183,8 +199,8 @@ static int convert(const struct sandbox *sandbox, const Cri__Mount *from, size_t
 	to->spec.fd = -1;
 	if (convert_target(from, arena, to, err) < 0 || convert_options(from, &to->volume, err) < 0)
 		return -1;
-	if (from->n_uidmappings > 0 || from->n_gidmappings > 0)
-		return error_set(err, ERR_UNIMPLEMENTED, "uidMappings: id-mapped mounts are not supported");
+	if (convert_id_maps(from, arena, &to->id_maps, err) < 0)
+		return -1;
 	if (!mount_is_image(from))
 		return convert_host_path(sandbox, from, arena, to, err);
 	if (!strcmp(to->spec.target, "/proc"))

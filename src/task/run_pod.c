@@ -37,6 +37,7 @@
 #include "task/path.h"
 #include "task/sandbox_spec.h"
 #include "task/store.h"
+#include "task/user_ns.h"
 
 /* The pod's own file system: 64 MiB for /dev/shm, as elsewhere, out of which the three files are taken; an inode costs the node
  * about 1 KiB. */
@@ -139,7 +140,7 @@ static int make_directory_work(struct task *task, struct error *err)
 		return -1;
 	if (mkdir(path, 0700) < 0 || chmod(path, 01777) < 0)
 		return error_sys(err, errno, "create %s", path);
-	return 0;
+	return sandbox_own(sandbox->config, path, err);
 }
 
 static enum verdict make_directory(struct task *task, struct error *err)
@@ -167,6 +168,7 @@ static int namespaces_work(struct job *job, struct error *err)
 
 	if (sandbox_ns_spec(op->sandbox->config, &op->arena, &spec, err) < 0)
 		return -1;
+	spec.spawner = op->op.node->spawner;
 	return pod_namespaces_create(&spec, op->sandbox->dir, &op->ns, &job->retire_thread, err);
 }
 
@@ -273,6 +275,19 @@ static int copy_hosts(const char *dir, struct error *err)
 	return chmod(path, 0644) < 0 ? error_sys(err, errno, "set mode of %s", path) : 0; /* whatever our umask is */
 }
 
+/* The pod's root may write to them, as it may where it is the host's. */
+static int own_files(const Cri__PodSandboxConfig *config, const char *dir, struct error *err)
+{
+	static const char *const files[] = { "resolv.conf", "hostname", "hosts" };
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		if (path_format(path, err, "%s/%s", dir, files[i]) < 0 || sandbox_own(config, path, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int write_files_work(struct task *task, struct error *err)
 {
 	struct run_pod *op = run_pod_of(task);
@@ -288,7 +303,9 @@ static int write_files_work(struct task *task, struct error *err)
 		return -1;
 	if (write_resolv_conf(dir, &dns, err) < 0 || write_hostname(dir, hostname, err) < 0)
 		return -1;
-	return sandbox_host_network(config) ? copy_hosts(dir, err) : write_hosts(dir, hostname, address, err);
+	if ((sandbox_host_network(config) ? copy_hosts(dir, err) : write_hosts(dir, hostname, address, err)) < 0)
+		return -1;
+	return own_files(config, dir, err);
 }
 
 static enum verdict write_files(struct task *task, struct error *err)
@@ -303,7 +320,7 @@ static int spawn_init(struct run_pod *op, const struct cgroup *cgroup, struct er
 	static const int no_stdio[3] = { -1, -1, -1 };
 	_cleanup_plan_ struct plan *plan = NULL;
 
-	const struct pod_init_spec spec = {
+	struct pod_init_spec spec = {
 		.name = op->sandbox->id,
 		.net_ns = op->ns.net,
 		.ipc_ns = op->ns.ipc,
@@ -311,7 +328,8 @@ static int spawn_init(struct run_pod *op, const struct cgroup *cgroup, struct er
 		.cgroup = cgroup,
 	};
 
-	if (plan_compile_pod_init(&spec, &plan, err) < 0)
+	if (sandbox_user_ns(op->sandbox->config, op->ns.user, &op->arena, &spec.user_ns, err) < 0 ||
+	    plan_compile_pod_init(&spec, &plan, err) < 0)
 		return -1;
 	return spawner_run(op->op.node->spawner, plan, no_stdio, 10000, &op->init, err);
 }

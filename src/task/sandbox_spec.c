@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "task/user_ns.h"
+
 /* Kubelet's are about 70 bytes; an id and a file name follow, and PATH_MAX is 4096 (arbitrary). */
 #define MAX_CGROUP_PARENT 1024
 
@@ -32,6 +34,11 @@ bool sandbox_host_ipc(const Cri__PodSandboxConfig *config)
 	return namespaces_of(config)->ipc == CRI__NAMESPACE_MODE__NODE;
 }
 
+Cri__UserNamespace *sandbox_user_options(const Cri__PodSandboxConfig *config)
+{
+	return namespaces_of(config)->userns_options;
+}
+
 const char *sandbox_hostname(const Cri__PodSandboxConfig *config, struct arena *arena)
 {
 	char node_name[HOST_NAME_MAX + 1] = "localhost";
@@ -54,6 +61,7 @@ int sandbox_ns_spec(const Cri__PodSandboxConfig *config, struct arena *arena, st
 	for (size_t i = 0; i < n; i++)
 		sysctls[i] = (struct sysctl_spec){ specific->sysctls[i]->key, specific->sysctls[i]->value };
 	*ret_spec = (struct pod_ns_spec){
+		.new_user = user_ns_wanted(sandbox_user_options(config)),
 		.new_net = !sandbox_host_network(config),
 		.new_ipc = !sandbox_host_ipc(config),
 		.new_uts = !sandbox_host_network(config),
@@ -61,7 +69,7 @@ int sandbox_ns_spec(const Cri__PodSandboxConfig *config, struct arena *arena, st
 		.sysctls = sysctls,
 		.n_sysctls = n,
 	};
-	return 0;
+	return sandbox_id_maps(config, arena, &ret_spec->id_maps, err);
 }
 
 struct dns_config sandbox_dns(const Cri__PodSandboxConfig *config)
@@ -131,8 +139,6 @@ static int check_namespaces(const Cri__PodSandboxConfig *config, struct error *e
 		return error_set(err, ERR_INVALID, "namespace_options.network: neither POD nor NODE");
 	if (options->ipc != CRI__NAMESPACE_MODE__POD && options->ipc != CRI__NAMESPACE_MODE__NODE)
 		return error_set(err, ERR_INVALID, "namespace_options.ipc: neither POD nor NODE");
-	if (options->userns_options && options->userns_options->mode != CRI__NAMESPACE_MODE__NODE)
-		return error_set(err, ERR_UNIMPLEMENTED, "namespace_options.userns_options: user namespaces are not supported");
 	return 0;
 }
 

@@ -15,11 +15,12 @@
 Cri__NamespaceMode sandbox_pid_mode(const Cri__PodSandboxConfig *config);
 bool sandbox_host_network(const Cri__PodSandboxConfig *config);
 bool sandbox_host_ipc(const Cri__PodSandboxConfig *config);
+Cri__UserNamespace *sandbox_user_options(const Cri__PodSandboxConfig *config); /* NULL when absent: see user_ns.h */
 
 /* The pod's host name: what was asked for, else the node's. In the arena; NULL when memory is out. */
 const char *sandbox_hostname(const Cri__PodSandboxConfig *config, struct arena *arena);
 
-/* Namespaces and sysctls; strings are the config's or the arena's. */
+/* Namespaces and sysctls; strings are the config's or the arena's. The spawner is the caller's to name. */
 int sandbox_ns_spec(const Cri__PodSandboxConfig *config, struct arena *arena, struct pod_ns_spec *ret_spec, struct error *err);
 
 struct dns_config sandbox_dns(const Cri__PodSandboxConfig *config);

@@ -48,6 +48,7 @@ static void fill_world(struct start_container *op, struct container_spec *spec)
 	const struct pod_namespaces *ns = &container->sandbox->ns;
 	const Cri__LinuxContainerConfig *specific = container->config->linux;
 
+	spec->user_ns = op->user_ns;
 	spec->net_ns = ns->net;
 	spec->ipc_ns = ns->ipc;
 	spec->uts_ns = ns->uts;

@@ -23,6 +23,7 @@ struct start_container {
 	char **env;
 	char *cwd;
 	struct selinux_labels labels;
+	const struct user_ns_spec *user_ns; /* the pod's, NULL: the host's */
 	int rootfs;
 	struct mount_list mounts;
 	struct device_list devices;

@@ -143,6 +143,7 @@ static Cri__RuntimeHandler **list_handlers(const struct node *node, struct arena
 		return NULL;
 	cri__runtime_handler_features__init(features);
 	features->recursive_read_only_mounts = node->may_recursive_readonly;
+	features->user_namespaces = node->user_namespaces;
 	for (size_t i = 0; i < n; i++) {
 		list[i] = &entries[i];
 		cri__runtime_handler__init(list[i]);

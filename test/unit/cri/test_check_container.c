@@ -23,7 +23,7 @@ struct fixture {
 	Cri__Mount mount, *mounts[1];
 	Cri__Device device, *devices[1];
 	Cri__CDIDevice cdi, *cdis[1];
-	Cri__IDMapping mapping, *mappings[1];
+	Cri__IDMapping mapping, second, *mappings[2];
 	Cri__LinuxContainerConfig linux_config;
 	Cri__LinuxContainerResources resources;
 	Cri__HugepageLimit hugepage, *hugepages[1];
@@ -57,7 +57,11 @@ static void fill_lists(struct fixture *f)
 	f->cdi = (Cri__CDIDevice)CRI__CDIDEVICE__INIT;
 	f->cdis[0] = &f->cdi;
 	f->mapping = (Cri__IDMapping)CRI__IDMAPPING__INIT;
+	f->mapping.host_id = 65536;
+	f->mapping.length = 10;
+	f->second = (Cri__IDMapping){ .base = f->mapping.base, .host_id = 65546, .container_id = 10, .length = 10 };
 	f->mappings[0] = &f->mapping;
+	f->mappings[1] = &f->second;
 	f->hugepage = (Cri__HugepageLimit)CRI__HUGEPAGE_LIMIT__INIT;
 	f->hugepage.page_size = TEXT("2MB");
 	f->hugepages[0] = &f->hugepage;
@@ -181,6 +185,8 @@ static void test_process(void **state)
 	FINE(f.env.value.data = bytes, f.env.value.len = 131066);
 }
 
+#define ID_MAPPED f.mount.uidmappings = f.mount.gidmappings = f.mappings, f.mount.n_uidmappings = f.mount.n_gidmappings = 2
+
 static void test_mounts(void **state)
 {
 	static Cri__Mount *many_mounts[801];
@@ -207,8 +213,14 @@ static void test_mounts(void **state)
 	INVALID("config.mounts[0].image_sub_path:", f.mount.image = &f.image, f.mount.host_path = TEXT(""),
 		f.mount.image_sub_path = TEXT("/a"));
 	INVALID("config.mounts[0].image_sub_path:", f.mount.image_sub_path = TEXT("sub"));
-	LATER("config.mounts[0].uidMappings:", f.mount.uidmappings = f.mappings, f.mount.n_uidmappings = 1);
-	LATER("config.mounts[0].gidMappings:", f.mount.gidmappings = f.mappings, f.mount.n_gidmappings = 1);
+	FINE(ID_MAPPED);
+	INVALID("config.mounts[0].gidMappings: missing", ID_MAPPED, f.mount.n_gidmappings = 0);
+	INVALID("config.mounts[0].uidMappings: missing", ID_MAPPED, f.mount.n_uidmappings = 0);
+	INVALID("config.mounts[0].uidMappings[1]: overlaps", ID_MAPPED, f.second.host_id--);
+	INVALID("config.mounts[0].uidMappings[1]: overlaps", ID_MAPPED, f.second.container_id = 9);
+	INVALID("config.mounts[0].uidMappings[1].length: must not", ID_MAPPED, f.second.length = 0);
+	INVALID("config.mounts[0].uidMappings[0].length: leads", ID_MAPPED, f.mapping.host_id = UINT32_MAX - 5);
+	INVALID("config.mounts[0].uidMappings: has 341", ID_MAPPED, f.mount.n_uidmappings = 341);
 	INVALID("config.mounts: has 801 items, the limit is 800", f.config.mounts = many_mounts, f.config.n_mounts = 801);
 	INVALID("config.mounts[0].recursive_read_only: needs readonly", f.mount.recursive_read_only = true);
 	INVALID("config.mounts[0].recursive_read_only: needs private", f.mount.recursive_read_only = f.mount.readonly = true,

@@ -28,7 +28,7 @@ struct fixture {
 	Cri__LinuxSandboxSecurityContext security;
 	Cri__NamespaceOption namespaces;
 	Cri__UserNamespace userns;
-	Cri__IDMapping mapping, *mapping_list[1];
+	Cri__IDMapping mapping, other_mapping, *mapping_list[2];
 	Cri__Int64Value user, group;
 	Cri__SecurityProfile profile;
 	Cri__SELinuxOption selinux;
@@ -55,7 +55,11 @@ static void fill_lists(struct fixture *f)
 	f->sysctl.value = TEXT("1");
 	f->sysctl_list[0] = &f->sysctl;
 	f->mapping = (Cri__IDMapping)CRI__IDMAPPING__INIT;
+	f->mapping.host_id = 65536;
+	f->mapping.length = 65536;
+	f->other_mapping = f->mapping;
 	f->mapping_list[0] = &f->mapping;
+	f->mapping_list[1] = &f->other_mapping;
 	for (int i = 0; i < 40; i++)
 		f->texts[i] = TEXT("192.0.2.1");
 }
@@ -245,6 +249,29 @@ static void test_labels_and_sysctls_cve_2022_0811(void **state)
 	INVALID("config.linux.sysctls[0].value:", f.sysctl.value = TEXT("1\n2"));
 }
 
+#define USERS "config.linux.security_context.namespace_options.userns_options."
+#define OWN_USERS                                                                                                                  \
+	f.userns.mode = CRI__NAMESPACE_MODE__POD, f.userns.uids = f.mapping_list, f.userns.gids = f.mapping_list,                  \
+	f.userns.n_uids = 1, f.userns.n_gids = 1
+
+static void test_user_namespace(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	FINE(OWN_USERS);
+	FINE(OWN_USERS, f.mapping.length = 1, f.mapping.host_id = UINT32_MAX - 1);
+	INVALID(USERS "uids: has 0 mappings", OWN_USERS, f.userns.n_uids = 0);
+	INVALID(USERS "gids: has 0 mappings", OWN_USERS, f.userns.n_gids = 0);
+	INVALID(USERS "gids: has 2 mappings", OWN_USERS, f.userns.n_gids = 2);
+	INVALID(USERS "uids[0].length: must not be 0", OWN_USERS, f.mapping.length = 0);
+	INVALID(USERS "uids[0].length: leads beyond", OWN_USERS, f.mapping.host_id = 1, f.mapping.length = UINT32_MAX);
+	INVALID(USERS "uids[0].length: leads beyond", OWN_USERS, f.mapping.host_id = UINT32_MAX, f.mapping.length = 1);
+	INVALID(USERS "uids[0].length: leads beyond", OWN_USERS, f.mapping.container_id = UINT32_MAX - 1, f.mapping.length = 2);
+	INVALID(USERS "uids[0].container_id:", OWN_USERS, f.mapping.container_id = 1);
+	INVALID(USERS "mode:", OWN_USERS, f.userns.mode = CRI__NAMESPACE_MODE__CONTAINER);
+}
+
 static void test_security_cve_2024_40635(void **state)
 {
 	struct fixture f;
@@ -260,7 +287,6 @@ static void test_security_cve_2024_40635(void **state)
 	INVALID("config.linux.security_context.namespace_options.ipc:", f.namespaces.ipc = CRI__NAMESPACE_MODE__TARGET);
 	INVALID("config.linux.security_context.namespace_options.pid:", f.namespaces.pid = CRI__NAMESPACE_MODE__TARGET);
 	INVALID("config.linux.security_context.namespace_options.target_id:", f.namespaces.target_id = TEXT("abc"));
-	LATER("config.linux.security_context.namespace_options.userns_options:", f.userns.mode = CRI__NAMESPACE_MODE__POD);
 	INVALID("config.linux.security_context.namespace_options.userns_options.mode:",
 		f.userns.mode = CRI__NAMESPACE_MODE__TARGET);
 	INVALID("config.linux.security_context.namespace_options.userns_options:", f.userns.uids = f.mapping_list,
@@ -414,6 +440,7 @@ int main(void)
 		cmocka_unit_test(test_dns),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_labels_and_sysctls_cve_2022_0811),
+		cmocka_unit_test(test_user_namespace),
 		cmocka_unit_test(test_security_cve_2024_40635),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_lists),
