@@ -52,6 +52,7 @@ struct execution {
 	struct container *c;
 	const struct exec_options *options;
 	struct process_config process;
+	struct user_ns_spec user_ns;
 	cJSON *json; /* of --process, which the process points into */
 };
 
@@ -217,6 +218,7 @@ static int fill(struct execution *e, int pidfd, struct exec_spec *spec, struct e
 {
 	const struct process_config *p = &e->process;
 
+	e->user_ns = (struct user_ns_spec){ .fd = -1, .maps = e->c->config.id_maps };
 	*spec = (struct exec_spec){
 		.name = e->c->store.id,
 		.target_pidfd = pidfd,
@@ -232,6 +234,8 @@ static int fill(struct execution *e, int pidfd, struct exec_spec *spec, struct e
 		.oom_score_adj = p->oom_score_adj,
 		.tty = p->terminal,
 		.extras = p->extras,
+		.apparmor = p->apparmor_profile,
+		.user_ns = e->c->config.namespaces[OCI_NS_USER].wanted ? &e->user_ns : NULL,
 	};
 	return preserve(e, spec, err) < 0 ? -1 : seccomp_of(&e->c->config, &e->c->oci->arena, &spec->seccomp, err);
 }

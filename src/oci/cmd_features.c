@@ -73,11 +73,11 @@ static bool add_mount_extensions(cJSON *object)
 
 static bool add_linux(cJSON *root)
 {
-	static const char *const namespaces[] = { "cgroup", "ipc", "mount", "network", "pid", "uts", NULL };
+	static const char *const namespaces[] = { "cgroup", "ipc", "mount", "network", "pid", "user", "uts", NULL };
 	cJSON *object = cJSON_AddObjectToObject(root, "linux");
 
 	return object && add_list(object, "namespaces", namespaces) && add_capabilities(object) && add_cgroup(object) &&
-	       add_seccomp(object) && add_switch(object, "apparmor", false) && add_switch(object, "selinux", false) &&
+	       add_seccomp(object) && add_switch(object, "apparmor", true) && add_switch(object, "selinux", false) &&
 	       add_switch(object, "intelRdt", false) && add_mount_extensions(object);
 }
 

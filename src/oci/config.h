@@ -105,6 +105,7 @@ struct config {
 	const cJSON *annotations; /* of strings; NULL: none */
 
 	struct namespace_config namespaces[OCI_NS_KINDS];
+	struct id_maps id_maps; /* of a new user namespace; else empty */
 	struct device_spec *devices;
 	size_t n_devices;
 	const char *cgroups_path; /* NULL: not given */

@@ -16,10 +16,7 @@ static const struct refused_member refused[] = {
 };
 
 static const struct refused_member refused_memory[] = {
-	{ "reservation", "not supported" },
 	{ "kernelTCP", "not supported" },
-	{ "swappiness", "not supported" },
-	{ "disableOOMKiller", "not supported" },
 	{ NULL, NULL },
 };
 
@@ -35,13 +32,24 @@ static const struct refused_member refused_cpu[] = {
 static int parse_memory(const struct place *resources, struct resources *r, struct error *err)
 {
 	struct place memory;
+	int64_t swappiness = 0;
+	bool no_oom_killer = false;
+	int has_swappiness;
 
 	if (member_object(resources, "memory", &memory, err) < 0 || member_refuse(&memory, refused_memory, err) < 0)
 		return -1;
 	if (member_number(&memory, "limit", -1, INT64_MAX, &r->memory_limit_bytes, err) < 0 ||
-	    member_number(&memory, "swap", -1, INT64_MAX, &r->memory_swap_limit_bytes, err) < 0)
+	    member_number(&memory, "swap", -1, INT64_MAX, &r->memory_swap_limit_bytes, err) < 0 ||
+	    member_number(&memory, "reservation", -1, INT64_MAX, &r->memory_reservation_bytes, err) < 0 ||
+	    member_flag(&memory, "disableOOMKiller", &no_oom_killer, err) < 0)
 		return -1;
-	return 0;
+	/* version 2 has nothing like it, and with version 1 what needs more memory hangs, where nobody can kill it */
+	if (no_oom_killer)
+		return error_set(err, ERR_UNIMPLEMENTED, "%s.disableOOMKiller: not supported", memory.name);
+	has_swappiness = member_number(&memory, "swappiness", 0, 100, &swappiness, err);
+	r->set_memory_swappiness = has_swappiness > 0;
+	r->memory_swappiness = (uint64_t)swappiness;
+	return has_swappiness < 0 ? -1 : 0;
 }
 
 static int parse_cpu(const struct place *resources, struct resources *r, struct error *err)

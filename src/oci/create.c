@@ -20,12 +20,14 @@
 #include "oci/seccomp.h"
 #include "oci/world.h"
 #include "runtime/hook.h"
+#include "runtime/userns.h"
 
 struct creation {
 	struct container *c;
 	const struct start_options *options;
 	struct world world;
 	struct spawner *spawner;
+	struct user_ns_spec user_ns;
 	const struct plan *plan;
 	const char *text; /* of config.json */
 	size_t length;
@@ -271,6 +273,18 @@ static int run_plan(struct creation *creation, struct spawn_result *ret_result, 
 	return result < 0 ? -1 : hand_over_console(creation, ret_result, err);
 }
 
+static int open_user_ns(struct creation *creation, struct error *err)
+{
+	const struct config *config = &creation->c->config;
+
+	creation->user_ns = (struct user_ns_spec){ .fd = -1, .maps = config->id_maps };
+	if (!config->namespaces[OCI_NS_USER].wanted)
+		return 0;
+	creation->user_ns.fd = userns_create(creation->spawner, &config->id_maps, err);
+	creation->world.spec.user_ns = &creation->user_ns;
+	return creation->user_ns.fd < 0 ? -1 : 0;
+}
+
 static int make(struct creation *creation, struct spawn_result *ret_result, struct error *err)
 {
 	struct container *c = creation->c;
@@ -283,7 +297,10 @@ static int make(struct creation *creation, struct spawn_result *ret_result, stru
 		result = seccomp_of(&c->config, &c->oci->arena, &creation->world.spec.seccomp, err);
 	c->store.state.rootfs = creation->world.rootfs_path ? creation->world.rootfs_path : "";
 	if (result == 0)
+		result = open_user_ns(creation, err);
+	if (result == 0)
 		result = run_plan(creation, ret_result, err);
+	close_fd(&creation->user_ns.fd);
 	c->store.state.rootfs = arena_strdup(&c->oci->arena, c->store.state.rootfs);
 	world_close(&creation->world);
 	return result;
@@ -338,7 +355,7 @@ int container_create(struct container *c, const char *id, const struct start_opt
 		     struct spawn_result *ret_result, struct error *err)
 {
 	_cleanup_buffer_ struct buffer text = BUFFER_INIT(CONFIG_BYTES_MAX);
-	struct creation creation = { .c = c, .options = options, .waits = waits };
+	struct creation creation = { .c = c, .options = options, .user_ns = { .fd = -1 }, .waits = waits };
 	struct error ignored = ERROR_INIT;
 	int result;
 

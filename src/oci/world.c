@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "runtime/apparmor.h"
 #include "runtime/caps.h"
 #include "runtime/hook.h"
 #include "runtime/kernel.h"
@@ -221,12 +222,26 @@ static int open_mounts(struct world *world, struct arena *arena, const struct co
 
 /* --- process and hooks ------------------------------------------------------------------------------------------------- */
 
+/* Without AppArmor "unconfined" holds by itself; any other profile would silently not. */
+static int resolve_profile(struct process_config *process, struct error *err)
+{
+	const char *profile = process->apparmor_profile;
+
+	if (!profile || !*profile || (!strcmp(profile, "unconfined") && !apparmor_is_on())) {
+		process->apparmor_profile = NULL;
+		return 0;
+	}
+	if (strcmp(profile, "unconfined") != 0 && apparmor_check_profile(profile, err) < 0)
+		return error_prefix(err, "process.apparmorProfile");
+	return 0;
+}
+
 int world_identity(struct process_config *process, struct error *err)
 {
 	uint64_t ours = caps_all();
 
-	if (process->apparmor_profile && *process->apparmor_profile)
-		return error_set(err, ERR_UNIMPLEMENTED, "process.apparmorProfile is not supported");
+	if (resolve_profile(process, err) < 0)
+		return -1;
 	if (process->selinux_label && *process->selinux_label)
 		return error_set(err, ERR_UNIMPLEMENTED, "process.selinuxLabel is not supported");
 	/* nobody can grant what he does not hold; as other runtimes do */
@@ -253,6 +268,7 @@ static void fill_process(struct container_spec *spec, const struct process_confi
 	spec->oom_score_adj = process->oom_score_adj;
 	spec->tty = process->terminal;
 	spec->extras = process->extras;
+	spec->apparmor = process->apparmor_profile;
 }
 
 static void fill_rest(struct container_spec *spec, const struct config *config)

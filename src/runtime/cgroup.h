@@ -35,8 +35,11 @@ struct resources {
 	int64_t cpu_quota_us;
 	int64_t cpu_shares;
 	int64_t memory_limit_bytes;
-	int64_t memory_swap_limit_bytes; /* memory plus swap */
-	bool forbid_swap;                /* where swap is accounted: a memory limit without a swap limit means no swap */
+	int64_t memory_swap_limit_bytes;  /* memory plus swap */
+	int64_t memory_reservation_bytes; /* what reclaim spares, or comes down to under pressure; -1: none */
+	bool set_memory_swappiness;       /* version 1 only: version 2 has no such file, and refuses */
+	uint64_t memory_swappiness;       /* 0 to 100 */
+	bool forbid_swap;                 /* where swap is accounted: a memory limit without a swap limit means no swap */
 	int64_t pids_limit;
 	const char *cpuset_cpus; /* NULL or "": not set */
 	const char *cpuset_mems;

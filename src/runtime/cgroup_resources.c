@@ -142,7 +142,8 @@ static int check_numbers(const struct resources *r, struct error *err)
 		return error_set(err, ERR_INVALID, "cpu_shares: %" PRId64 " is negative", r->cpu_shares);
 	if (check_number(r->cpu_quota_us, "cpu_quota", err) < 0 || check_number(r->pids_limit, "pids_limit", err) < 0 ||
 	    check_number(r->memory_limit_bytes, "memory_limit_in_bytes", err) < 0 ||
-	    check_number(r->memory_swap_limit_bytes, "memory_swap_limit_in_bytes", err) < 0)
+	    check_number(r->memory_swap_limit_bytes, "memory_swap_limit_in_bytes", err) < 0 ||
+	    check_number(r->memory_reservation_bytes, "memory.reservation", err) < 0)
 		return -1;
 	if (r->memory_swap_limit_bytes > 0 && r->memory_limit_bytes <= 0)
 		return error_set(err, ERR_INVALID, "memory_swap_limit_in_bytes without memory_limit_in_bytes");
@@ -171,7 +172,7 @@ static int put_memory(struct cgroup_change *job, const struct resources *r, stru
 {
 	const struct hierarchy *h;
 
-	if (!r->memory_limit_bytes && !r->memory_swap_limit_bytes)
+	if (!r->memory_limit_bytes && !r->memory_swap_limit_bytes && !r->memory_reservation_bytes && !r->set_memory_swappiness)
 		return 0;
 	h = need(job, CONTROLLER_MEMORY, err);
 	return h ? h->version->put_memory(job, h, r, err) : -1;

@@ -77,7 +77,7 @@ static int put_limit(struct cgroup_change *job, const struct hierarchy *h, const
 }
 
 /* Memory plus swap is never below memory (cgroup-v1/memory.rst): when memory grows over it, it has to go first. */
-static int put_memory(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+static int put_limits(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
 	bool raises = resources_memsw(r) && !job->cgroup->fresh &&
 		      (r->memory_limit_bytes < 0 || r->memory_limit_bytes > group_number(job->cgroup, h, MEMSW));
@@ -85,6 +85,16 @@ static int put_memory(struct cgroup_change *job, const struct hierarchy *h, cons
 	if (raises)
 		return put_memsw(job, h, r, err) < 0 ? -1 : put_limit(job, h, r, err);
 	return put_limit(job, h, r, err) < 0 ? -1 : put_memsw(job, h, r, err);
+}
+
+static int put_memory(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
+{
+	if (put_limits(job, h, r, err) < 0)
+		return -1;
+	if (r->memory_reservation_bytes &&
+	    job_put(job, h, err, "memory.soft_limit_in_bytes", "%" PRId64, r->memory_reservation_bytes) < 0)
+		return -1;
+	return r->set_memory_swappiness ? job_put(job, h, err, "memory.swappiness", "%" PRIu64, r->memory_swappiness) : 0;
 }
 
 static int put_hugepage(struct cgroup_change *job, const struct hierarchy *h, const struct hugepage_limit *limit, struct error *err)

@@ -154,6 +154,12 @@ static int make_room(const struct cgroup_change *job, const struct hierarchy *h,
 
 static int put_memory(struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
+	if (r->set_memory_swappiness)
+		return error_set(err, ERR_STATE, "memory.swappiness: cgroup version 2 has no such setting");
+	/* memory.low has no "none" but 0 */
+	if (r->memory_reservation_bytes &&
+	    job_put(job, h, err, "memory.low", "%" PRId64, r->memory_reservation_bytes < 0 ? 0 : r->memory_reservation_bytes) < 0)
+		return -1;
 	if (r->memory_limit_bytes && make_room(job, h, r->memory_limit_bytes, err) < 0)
 		return -1;
 	if (r->memory_limit_bytes && put_amount(job, h, "memory.max", r->memory_limit_bytes, err) < 0)

@@ -153,6 +153,53 @@ def test_pause_resume_update_events(oci):
     assert oci.left() == []
 
 
+def test_a_user_namespace_with_mappings(oci):
+    """The container's root is nobody on the host; what it makes is that user's, and exec joins it."""
+    def mapped(config):
+        config["linux"]["namespaces"].append({"type": "user"})
+        config["linux"]["uidMappings"] = [{"containerID": 0, "hostID": 70000, "size": 2000}]
+        config["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 80000, "size": 2000}]
+    oci.configure(mapped, "sh", "-c", "id -u; cat /proc/self/uid_map /proc/self/gid_map; touch /dev/mine; sleep 1000")
+    assert oci.create("un1").returncode == 0, oci.output("un1")
+    oci.call("start", "un1")
+    wait_for(lambda: oci.output("un1").count("\n") >= 3)
+    assert oci.output("un1").split() == ["0", "0", "70000", "2000", "0", "80000", "2000"]
+    pid = oci.state("un1")["pid"]
+    wait_for(lambda: Path(f"/proc/{pid}/root/dev/mine").exists())
+    made = os.stat(f"/proc/{pid}/root/dev/mine")
+    assert (made.st_uid, made.st_gid) == (70000, 80000)
+    for kind in ("user", "net", "uts"):
+        assert os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
+    result = oci.call("exec", "--user", "5:6", "un1", "sh", "-c", "id -u; cat /proc/self/uid_map; readlink /proc/self/ns/user")
+    assert result.stdout.split() == ["5", "0", "70000", "2000", os.readlink(f"/proc/{pid}/ns/user")]
+
+
+def test_memory_reservation_and_swappiness(oci):
+    memory = Path("/sys/fs/cgroup/memory")
+    if not memory.is_dir():
+        pytest.skip("memory is not on cgroup version 1")
+    oci.configure(lambda c: c["linux"]["resources"].update(memory={"reservation": 33554432, "swappiness": 7, "disableOOMKiller": False}))
+    oci.make("run", "mr1", "--detach", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    group = next(memory.glob("**/monopod-oci-mr1"))
+    assert (group / "memory.soft_limit_in_bytes").read_text() == "33554432\n"
+    assert (group / "memory.swappiness").read_text() == "7\n"
+    oci.call("update", "--resources", "-", "mr1", input='{"memory":{"reservation":16777216}}')
+    assert (group / "memory.soft_limit_in_bytes").read_text() == "16777216\n"
+
+
+def test_apparmor_profiles_are_looked_for(oci):
+    """One that is not there is refused by name; none at all is what "unconfined" asks for, with AppArmor and without."""
+    oci.configure(lambda c: c["process"].update(apparmorProfile="monopod-nosuch"), "true")
+    result = oci.create("aa1")
+    assert result.returncode == 1 and "process.apparmorProfile" in result.out
+    assert oci.left() == []
+    oci.configure(lambda c: c["process"].update(apparmorProfile="unconfined"), "sh", "-c", "cat /proc/self/attr/current 2>/dev/null; true")
+    result = oci.make("run", "aa2", check=False)
+    assert result.returncode == 0, result.stderr
+    if os.path.exists("/sys/kernel/security/apparmor"):
+        assert result.stdout.startswith("unconfined")
+
+
 def test_kill_all_reaches_what_the_first_process_left(oci):
     def host_pids(config):
         config["linux"]["namespaces"].remove({"type": "pid"})

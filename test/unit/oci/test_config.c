@@ -219,6 +219,24 @@ static void unknown_members_are_ignored_and_known_ones_refused_by_name(void **st
 		{ BEGIN "," PROCESS "," LINUX ",\"hooks\":{\"prestart\":[{\"path\":\"x\"}]}}", ERR_INVALID,
 		  "hooks.prestart[0].path" },
 		{ BEGIN "," PROCESS "," LINUX ",\"annotations\":{\"a\":1}}", ERR_INVALID, "annotations.a" },
+		{ BEGIN
+		  "," PROCESS
+		  ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"memory\":{\"disableOOMKiller\":true}}}}",
+		  ERR_UNIMPLEMENTED, "linux.resources.memory.disableOOMKiller" },
+		{ BEGIN "," PROCESS
+			",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"memory\":{\"swappiness\":101}}}}",
+		  ERR_INVALID, "linux.resources.memory.swappiness" },
+		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"uidMappings\":[{\"containerID\":0,"
+				    "\"hostID\":1,\"size\":1}]}}",
+		  ERR_INVALID, "need a new user namespace" },
+		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}]}}", ERR_INVALID,
+		  "linux mappings: uids: 0 mappings" },
+		{ BEGIN
+		  "," PROCESS
+		  ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}],\"uidMappings\":[{\"containerID\":0}]}}",
+		  ERR_INVALID, "linux.uidMappings[0]: containerID, hostID and size" },
+		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\",\"path\":\"/a\"}]}}",
+		  ERR_UNIMPLEMENTED, "a user namespace by path" },
 	};
 	struct config config;
 
@@ -227,6 +245,28 @@ static void unknown_members_are_ignored_and_known_ones_refused_by_name(void **st
 	config_drop(&config);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		read_bad(rows[i].text, rows[i].code, rows[i].part);
+}
+
+static void maps_and_memory_are_read(void **state)
+{
+	struct config config;
+
+	(void)state;
+	read_ok(BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}],"
+		      "\"uidMappings\":[{\"containerID\":0,\"hostID\":70000,\"size\":1000},"
+		      "{\"containerID\":1000,\"hostID\":5,\"size\":1}],"
+		      "\"gidMappings\":[{\"containerID\":0,\"hostID\":80000,\"size\":1000}],"
+		      "\"resources\":{\"memory\":{\"reservation\":4096,\"swappiness\":0,\"disableOOMKiller\":false}}}}",
+		&config);
+	assert_int_equal(config.id_maps.n_uids, 2);
+	assert_int_equal(config.id_maps.uids[1].inside, 1000);
+	assert_int_equal(config.id_maps.uids[1].outside, 5);
+	assert_int_equal(config.id_maps.n_gids, 1);
+	assert_int_equal(config.id_maps.gids[0].length, 1000);
+	assert_int_equal(config.resources.memory_reservation_bytes, 4096);
+	assert_true(config.resources.set_memory_swappiness);
+	assert_int_equal(config.resources.memory_swappiness, 0);
+	config_drop(&config);
 }
 
 static void too_many_values_are_refused(void **state)
@@ -254,6 +294,7 @@ int main(void)
 		cmocka_unit_test(device_rules_take_effect_in_order),
 		cmocka_unit_test(hooks_are_read_by_moment),
 		cmocka_unit_test(unknown_members_are_ignored_and_known_ones_refused_by_name),
+		cmocka_unit_test(maps_and_memory_are_read),
 		cmocka_unit_test(too_many_values_are_refused),
 	};
 

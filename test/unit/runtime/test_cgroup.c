@@ -579,6 +579,13 @@ static void limits_of_version_1(void **state)
 	assert_string_equal(read_group(cgroup, CONTROLLER_PIDS, "pids.max"), "max");
 	assert_string_equal(read_group(cgroup, CONTROLLER_CPU, "cpu.cfs_quota_us"), "-1");
 	assert_string_equal(read_group(cgroup, CONTROLLER_CPU, "cpu.shares"), "512");
+	expect_ok(cgroup_apply(
+		cgroup,
+		&(struct resources){ .memory_reservation_bytes = 32 << 20, .set_memory_swappiness = true, .memory_swappiness = 7 },
+		&err));
+	assert_string_equal(read_group(cgroup, CONTROLLER_MEMORY, "memory.soft_limit_in_bytes"), "33554432");
+	assert_string_equal(read_group(cgroup, CONTROLLER_MEMORY, "memory.swappiness"), "7");
+	assert_string_equal(read_group(cgroup, CONTROLLER_MEMORY, "memory.limit_in_bytes"), "67108864");
 	cgroup_close(cgroup);
 }
 

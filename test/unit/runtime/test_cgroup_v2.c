@@ -9,8 +9,10 @@
 #include "runtime/cgroup_device.h"
 #include "runtime/cgroup_internal.h"
 
-static const char *const files[] = { "cpu.max",     "cpu.weight",  "memory.max",      "memory.swap.max", "memory.high", "pids.max",
-				     "cpuset.cpus", "cpuset.mems", "hugetlb.2MB.max", "memory.events",   "io.max" };
+static const char *const files[] = {
+	"cpu.max",     "cpu.weight",  "memory.max",      "memory.swap.max", "memory.high", "pids.max",
+	"cpuset.cpus", "cpuset.mems", "hugetlb.2MB.max", "memory.events",   "io.max",      "memory.low"
+};
 
 struct world {
 	struct place *place;
@@ -83,6 +85,7 @@ static void limits_in_its_own_units(void **state)
 				     .cpu_period_us = 50000,
 				     .memory_limit_bytes = 1000000,
 				     .memory_swap_limit_bytes = 1500000,
+				     .memory_reservation_bytes = 500000,
 				     .pids_limit = 9,
 				     .cpuset_cpus = "0-3",
 				     .cpuset_mems = "0,1",
@@ -97,6 +100,7 @@ static void limits_in_its_own_units(void **state)
 	expect_file(world, "cpu.max", "20000 50000");
 	expect_file(world, "memory.max", "1000000");
 	expect_file(world, "memory.swap.max", "500000");
+	expect_file(world, "memory.low", "500000");
 	expect_file(world, "pids.max", "9");
 	expect_file(world, "cpuset.cpus", "0-3");
 	expect_file(world, "cpuset.mems", "0,1");
@@ -118,6 +122,15 @@ static void unlimited_is_max(void **state)
 	expect_file(world, "memory.swap.max", "max");
 	expect_file(world, "pids.max", "max");
 	expect_file(world, "cpu.weight", "");
+}
+
+/* What would silently not hold is refused. */
+static void swappiness_is_of_version_1(void **state)
+{
+	const struct resources r = { .set_memory_swappiness = true };
+	struct world *world = *state;
+
+	expect_error(cgroup_apply(&world->cgroup, &r, &err), ERR_STATE, "memory.swappiness");
 }
 
 /* cpu.max holds two things: the one that is not given must survive. */
@@ -351,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		in_world(limits_in_its_own_units),
 		in_world(unlimited_is_max),
+		in_world(swappiness_is_of_version_1),
 		in_world(half_of_cpu_max),
 		in_world(swap_without_accounting),
 		in_world(controllers_are_handed_down),
