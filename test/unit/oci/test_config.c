@@ -227,7 +227,7 @@ static void unknown_members_are_ignored_and_known_ones_refused_by_name(void **st
 			",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"memory\":{\"swappiness\":101}}}}",
 		  ERR_INVALID, "linux.resources.memory.swappiness" },
 		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"uidMappings\":[{\"containerID\":0,"
-				    "\"hostID\":1,\"size\":1}]}}",
+			"\"hostID\":1,\"size\":1}]}}",
 		  ERR_INVALID, "need a new user namespace" },
 		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}]}}", ERR_INVALID,
 		  "linux mappings: uids: 0 mappings" },
