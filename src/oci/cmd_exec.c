@@ -235,6 +235,7 @@ static int fill(struct execution *e, int pidfd, struct exec_spec *spec, struct e
 		.tty = p->terminal,
 		.extras = p->extras,
 		.apparmor = p->apparmor_profile,
+		.selinux = p->selinux_label,
 		.user_ns = e->c->config.namespaces[OCI_NS_USER].wanted ? &e->user_ns : NULL,
 	};
 	return preserve(e, spec, err) < 0 ? -1 : seccomp_of(&e->c->config, &e->c->oci->arena, &spec->seccomp, err);

@@ -77,7 +77,7 @@ static bool add_linux(cJSON *root)
 	cJSON *object = cJSON_AddObjectToObject(root, "linux");
 
 	return object && add_list(object, "namespaces", namespaces) && add_capabilities(object) && add_cgroup(object) &&
-	       add_seccomp(object) && add_switch(object, "apparmor", true) && add_switch(object, "selinux", false) &&
+	       add_seccomp(object) && add_switch(object, "apparmor", true) && add_switch(object, "selinux", true) &&
 	       add_switch(object, "intelRdt", false) && add_mount_extensions(object);
 }
 

@@ -16,6 +16,7 @@
 #include "runtime/caps.h"
 #include "runtime/hook.h"
 #include "runtime/kernel.h"
+#include "runtime/selinux.h"
 
 /* Keeps a descriptor until the end. */
 static int keep(struct world *world, int fd)
@@ -236,14 +237,25 @@ static int resolve_profile(struct process_config *process, struct error *err)
 	return 0;
 }
 
+static int resolve_label(struct process_config *process, struct error *err)
+{
+	const char *label = process->selinux_label;
+
+	if (!label || !*label) {
+		process->selinux_label = NULL;
+		return 0;
+	}
+	if (!selinux_is_on(SELINUX_FS))
+		return error_set(err, ERR_STATE, "process.selinuxLabel: SELinux is off here");
+	return selinux_check_label(SELINUX_FS, label, err) < 0 ? error_prefix(err, "process.selinuxLabel") : 0;
+}
+
 int world_identity(struct process_config *process, struct error *err)
 {
 	uint64_t ours = caps_all();
 
-	if (resolve_profile(process, err) < 0)
+	if (resolve_profile(process, err) < 0 || resolve_label(process, err) < 0)
 		return -1;
-	if (process->selinux_label && *process->selinux_label)
-		return error_set(err, ERR_UNIMPLEMENTED, "process.selinuxLabel is not supported");
 	/* nobody can grant what he does not hold; as other runtimes do */
 	process->identity.bounding &= ours;
 	process->identity.permitted &= ours;
@@ -269,6 +281,16 @@ static void fill_process(struct container_spec *spec, const struct process_confi
 	spec->tty = process->terminal;
 	spec->extras = process->extras;
 	spec->apparmor = process->apparmor_profile;
+	spec->selinux = process->selinux_label;
+}
+
+/* Without SELinux files have no label, and nothing is less protected for it. */
+static int fill_mount_label(struct container_spec *spec, const char *label, struct error *err)
+{
+	if (!label || !*label || !selinux_is_on(SELINUX_FS))
+		return 0;
+	spec->mount_label = label;
+	return selinux_check_label(SELINUX_FS, label, err) < 0 ? error_prefix(err, "linux.mountLabel") : 0;
 }
 
 static void fill_rest(struct container_spec *spec, const struct config *config)
@@ -332,7 +354,7 @@ int world_open(const struct config *config, const char *id, const char *bundle, 
 		return -1;
 	fill_process(&world->spec, &config->process);
 	fill_rest(&world->spec, config);
-	return 0;
+	return fill_mount_label(&world->spec, config->mount_label, err);
 }
 
 void world_close(struct world *world)

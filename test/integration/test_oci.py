@@ -200,6 +200,13 @@ def test_apparmor_profiles_are_looked_for(oci):
         assert result.stdout.startswith("unconfined")
 
 
+def test_a_label_that_would_not_hold_is_refused(oci):
+    oci.configure(lambda c: c["process"].update(selinuxLabel="system_u:system_r:nosuch_t:s0"), "true")
+    result = oci.create("se1")
+    assert result.returncode == 1 and "process.selinuxLabel" in result.out
+    assert oci.left() == []
+
+
 def test_kill_all_reaches_what_the_first_process_left(oci):
     def host_pids(config):
         config["linux"]["namespaces"].remove({"type": "pid"})
