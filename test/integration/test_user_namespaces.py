@@ -232,6 +232,85 @@ def test_host_network(client, image, logs):
         assert lines == [os.readlink("/proc/self/ns/net"), "sysfs", "0", "refused"]
 
 
+# ---- PID modes of the host and of another container ----
+
+def test_target_pid_namespace(client, image, logs):
+    """An ephemeral container sees its target's processes and, having the same users, may look into them."""
+    with pod(client, "target", logs, linux=pod_linux()) as (pod_id, config):
+        target = start(client, pod_id, config, image, ["sleep", "1234"], security=security(), name="target")
+        options = cri.NamespaceOption(userns_options=users(), pid=cri.TARGET, target_id=target)
+        context = cri.LinuxContainerSecurityContext(namespace_options=options, capabilities=cri.Capability(add_capabilities=["SYS_PTRACE"]))
+        lines = run(client, pod_id, config, image, "tr '\\0' ' ' < /proc/1/cmdline; echo; stat -c %u /proc/1; ls /proc/1/root/bin/busybox;"
+                    "readlink /proc/1/ns/user; readlink /proc/self/ns/user", 5, logs, security=context, name="looks")
+        assert lines[0].split() == ["sleep", "1234"] and lines[1:3] == ["0", "/proc/1/root/bin/busybox"] and lines[3] == lines[4]
+
+
+def test_host_pid_namespace(client, image, logs):
+    """Everybody of the host is seen, and nobody can be ended, looked into or followed into their namespaces."""
+    victim = subprocess.Popen(["sleep", "600"])
+    try:
+        with pod(client, "host-pid", logs, linux=pod_linux(), pid=cri.NODE) as (pod_id, config):
+            script = (f"tr '\\0' ' ' < /proc/{victim.pid}/cmdline; echo; stat -c %u /proc/{victim.pid}; kill -9 {victim.pid} 2>/dev/null || echo refused;"
+                      f"ls /proc/{victim.pid}/root/ >/dev/null 2>&1 || echo refused; cat /proc/{victim.pid}/environ >/dev/null 2>&1 || echo refused;"
+                      f"nsenter -t {victim.pid} -m true 2>/dev/null || echo refused; nsenter -t {victim.pid} -n true 2>/dev/null || echo refused")
+            lines = run(client, pod_id, config, image, script, 7, logs, security=security(privileged=True), pid=cri.NODE)
+            assert lines[0].split() == ["sleep", "600"] and lines[1] == "65534" and lines[2:] == ["refused"] * 5
+        assert victim.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+# ---- what the container's root, with every capability that its namespace has, cannot do ----
+
+def test_a_privileged_root_is_not_the_hosts(client, image, logs):
+    """Settings of the machine are written with the value that they have: an attack that works would leave no damage."""
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    attacks = {
+        "core_pattern": "cat /proc/sys/kernel/core_pattern > /tmp/p; cat /tmp/p > /proc/sys/kernel/core_pattern",
+        "sysctl of the machine": "cat /proc/sys/vm/swappiness > /tmp/s; cat /tmp/s > /proc/sys/vm/swappiness",
+        "magic key": "echo h > /proc/sysrq-trigger",
+        "device": "mknod /tmp/disk b 7 0",
+        "limits": "d=/sys/fs/cgroup; test -d $d/memory && d=$d/memory; echo 1 > $d/cgroup.procs",
+        "file system of a device": "mount -t ext4 /dev/loop0 /mnt",
+        "debugfs": "mount -t debugfs none /mnt",
+        "modules": "insmod /bin/busybox",
+        "clock": "! date -s @$(date +%s) 2>&1 | grep -q 'not permitted'",
+    }
+    script = "mkdir -p /tmp /mnt;" + "".join(f"( {command} ) >/dev/null 2>&1 && echo 'worked: {name}';" for name, command in attacks.items()) + "echo end"
+    with pod(client, "privileged", logs, linux=pod_linux()) as (pod_id, config):
+        lines = run(client, pod_id, config, image, script, 1, logs, security=security(privileged=True))
+        assert lines == ["end"]
+    assert Path("/proc/sys/kernel/core_pattern").read_text() == pattern
+
+
+def test_what_is_hidden_stays_hidden(client, image, logs, tmp_path):
+    """Masks, read-only paths and read-only volumes are locked: not even with SYS_ADMIN, nor in a namespace of one's own, are they undone."""
+    (tmp_path / "file").write_text("as it was")
+    mounts = [cri.Mount(container_path="/fixed", host_path=str(tmp_path), readonly=True, uidMappings=users().uids, gidMappings=users().uids)]
+    context = security(capabilities=cri.Capability(add_capabilities=["SYS_ADMIN"]), masked_paths=["/proc/version", "/proc/uptime"], readonly_paths=["/proc/sys"])
+    attacks = ["umount /proc/version", "umount -l /proc/uptime", "umount /proc/sys", "mount -o remount,bind,rw /proc/sys", "umount /fixed",
+               "mount -o remount,bind,rw /fixed", "echo x > /fixed/file", "mount -o remount,rw /sys", "mount -o remount,bind,rw /sys"]
+    script = "mkdir -p /mnt; mount -t tmpfs none /mnt && umount /mnt && echo may mount;" + "".join(f"( {attack} ) 2>/dev/null && echo 'worked: {attack}';" for attack in attacks)
+    inner = " ; ".join(f"( {attack} ) 2>/dev/null && echo inner worked: {attack}" for attack in attacks)
+    script += f"unshare -m sh -c '{inner}; true'; unshare -U -r -m sh -c '{inner}; true'; head -c 1 /proc/version | wc -c; echo end"
+    with pod(client, "locked", logs, linux=pod_linux()) as (pod_id, config):
+        lines = run(client, pod_id, config, image, script, 3, logs, security=context, mounts=mounts)
+        assert lines == ["may mount", "0", "end"]
+    assert (tmp_path / "file").read_text() == "as it was"
+
+
+def test_the_mount_points_are_the_containers(client, daemon, image, logs):
+    """The layer below the image's belongs to the container's root as the image does; nothing of it is copied for being mounted on."""
+    with pod(client, "points", logs, linux=pod_linux()) as (pod_id, config):
+        container_id = start(client, pod_id, config, image, ["/bin/sh", "-ec", "stat -c %u:%g /etc /dev /proc /sys /; sleep 60"], security=security())
+        assert [text for _, _, text in log_lines(logs / "main.log", 5)] == ["0:0"] * 2 + ["65534:65534"] * 2 + ["0:0"]
+        upper = daemon.folder / "root" / "containers" / container_id / "upper"
+        assert not (upper / "etc" / "hosts").exists()
+        layer = daemon.folder / "root" / "mount-points"
+        assert all(path.lstat().st_uid == 0 for path in layer.rglob("*"))
+
+
 def test_restart_of_the_daemon(client, daemon, image, logs):
     with pod(client, "restart", logs, linux=pod_linux(), pid=cri.POD) as (pod_id, config):
         first = start(client, pod_id, config, image, ["sleep", "600"], security=security(), pid=cri.POD)
