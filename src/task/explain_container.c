@@ -145,6 +145,24 @@ static void print_user(const struct explain_container *op, FILE *out)
 	(void)fprintf(out, "\n");
 }
 
+/* "uids" or "gids"; the first id on either side, and how many. */
+static void print_maps(const char *name, const struct id_map *maps, size_t n, FILE *out)
+{
+	for (size_t i = 0; i < n; i++)
+		(void)fprintf(out, "%s: %u to %u are the host's %u to %u\n", name, maps[i].inside,
+			      maps[i].inside + maps[i].length - 1, maps[i].outside, maps[i].outside + maps[i].length - 1);
+}
+
+static void print_user_ns(const struct explain_container *op, FILE *out)
+{
+	const struct user_ns_spec *user_ns = op->start.user_ns;
+
+	if (!user_ns)
+		return;
+	print_maps("uids", user_ns->maps.uids, user_ns->maps.n_uids, out);
+	print_maps("gids", user_ns->maps.gids, user_ns->maps.n_gids, out);
+}
+
 static void print_volumes(const struct explain_container *op, FILE *out)
 {
 	static const char *const propagations[] = {
@@ -157,11 +175,13 @@ static void print_volumes(const struct explain_container *op, FILE *out)
 		const struct mount_entry *entry = &op->start.mounts.entries[i];
 
 		if (entry->is_image)
-			(void)fprintf(out, "volume: an image for %s, read-only\n", entry->spec.target);
+			(void)fprintf(out, "volume: an image for %s, read-only%s\n", entry->spec.target,
+				      op->start.user_ns ? ", id-mapped" : "");
 		if (entry->is_volume)
-			(void)fprintf(out, "volume: %s for %s, %s, %s%s\n", entry->volume.host_path, entry->spec.target,
+			(void)fprintf(out, "volume: %s for %s, %s, %s%s%s\n", entry->volume.host_path, entry->spec.target,
 				      entry->volume.readonly ? "read-only" : "writable", propagations[entry->volume.propagation],
-				      entry->volume.recursive_readonly ? ", recursively" : "");
+				      entry->volume.recursive_readonly ? ", recursively" : "",
+				      entry->id_maps.n_uids > 0 ? ", id-mapped" : "");
 	}
 }
 
@@ -205,6 +225,7 @@ static void print_prepared(const struct explain_container *op, FILE *out)
 	const struct container *container = op->container;
 
 	(void)fprintf(out, "root: %zu layers of image %s\n", container->image->n_layers, container->image->id);
+	print_user_ns(op, out);
 	print_user(op, out);
 	print_volumes(op, out);
 	if (container->config->tty)

@@ -118,6 +118,31 @@ def test_a_profile_in_a_file(daemon, image, files, tmp_path):
     settle(daemon, before)
 
 
+def test_a_pod_with_users_of_its_own(daemon, image, files, logs):
+    """Whose ids are whose, and that the process joins the namespace after its files are made; the same for what is sent."""
+    mapping = [cri.IDMapping(host_id=300000, container_id=0, length=65536)]
+    namespaces = cri.NamespaceOption(userns_options=cri.UserNamespace(mode=cri.POD, uids=mapping, gids=mapping))
+    linux = cri.LinuxPodSandboxConfig(security_context=cri.LinuxSandboxSecurityContext(namespace_options=namespaces))
+    security = cri.LinuxContainerSecurityContext(namespace_options=namespaces, run_as_user=cri.Int64Value(value=1000))
+    mounts = [cri.Mount(container_path="/data", host_path="/tmp", uidMappings=mapping, gidMappings=mapping),
+              cri.Mount(container_path="/plain", host_path="/tmp"), cri.Mount(container_path="/image", image=cri.ImageSpec(image=image))]
+    container = container_config(image, ["sleep", "1000"], security=security, mounts=mounts, working_dir="/work")
+    text = daemon.cli("explain", "request", *files(container, pod_config("unsent", linux=linux))).stdout
+    for line in ("uids: 0 to 65535 are the host's 300000 to 365535", "gids: 0 to 65535 are the host's 300000 to 365535", "user: 1000:1000, groups 1000 2000",
+                 "volume: /tmp for /data, writable, private, id-mapped", "volume: /tmp for /plain, writable, private",
+                 "volume: an image for /image, read-only, id-mapped"):
+        assert f"{line}\n" in text, line
+    found = operations(text)
+    joined, made = (next(i for i, line in enumerate(found) if part in line) for part in ("join namespace user", "make directory /work"))
+    assert made < joined and "owner 301000:301000" in found[made] and "mount volume on /image" in "\n".join(found[:joined])
+
+    client = daemon.client()
+    if client.Status().runtime_handlers[0].features.user_namespaces:
+        with pod(client, "explained-users", logs, linux=linux) as (pod_id, config):
+            container_id = start(client, pod_id, config, image, ["sleep", "1000"], security=security, name="shown-users")
+            assert "uids: 0 to 65535 are the host's 300000 to 365535\n" in daemon.cli("explain", "container", container_id).stdout
+
+
 def test_devices_by_cdi_and_images_as_volumes(daemon, image, files):
     """What comes from elsewhere than the request is part of the plan."""
     folder = daemon.folder / "cdi"
