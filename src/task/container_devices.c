@@ -216,7 +216,7 @@ int device_list_put(struct device_list *list, struct arena *arena, const char *p
 	if (*access && add_rule(&c, st, access, err) < 0)
 		return -1;
 	if (!known)
-		return add_device(&c, path, st, true, err);
-	*known = device_of(known->path, st, true);
+		return add_device(&c, path, st, false, err);
+	*known = device_of(known->path, st, false);
 	return 0;
 }

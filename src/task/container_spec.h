@@ -179,7 +179,8 @@ struct device_list {
 int container_devices(const Cri__ContainerConfig *config, bool host_devices, struct arena *arena, struct device_list *ret_list,
 		      struct error *err);
 
-/* One more device, in the place of one with the same path; `access` is for the cgroup's rule, "" for none. */
+/* One more device, in the place of one with the same path; its owner is a user of the container's. `access` is for the cgroup's rule, "" for
+ * none. */
 int device_list_put(struct device_list *list, struct arena *arena, const char *path, const struct stat *st, const char *access,
 		    struct error *err);
 

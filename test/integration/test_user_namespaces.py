@@ -118,6 +118,22 @@ def test_devices(client, image, logs):
             assert lines == ["65534", "refused"]
 
 
+def test_devices_by_cdi(client, daemon, image, logs):
+    """The owner that a Spec names, or the container's user, is one "in the container namespace" (CDI specification, deviceNodes)."""
+    nodes = [{"path": "/dev/of-spec", "hostPath": "/dev/null", "uid": 7, "gid": 8, "fileMode": 0o600}, {"path": "/dev/of-user", "hostPath": "/dev/null"}]
+    spec = {"cdiVersion": "0.7.0", "kind": "test.example/users", "devices": [{"name": "a", "containerEdits": {"deviceNodes": nodes}}]}
+    daemon.cdi_dir.mkdir(exist_ok=True)
+    (daemon.cdi_dir / "users.json").write_text(json.dumps(spec))
+    try:
+        with pod(client, "cdi", logs, linux=pod_linux()) as (pod_id, config):
+            lines = run(client, pod_id, config, image, "stat -c '%u:%g' /dev/of-spec /dev/of-user; echo x > /dev/of-user && echo writes", 3, logs,
+                        security=security(run_as_user=cri.Int64Value(value=1000), run_as_group=cri.Int64Value(value=1001)),
+                        CDI_devices=[cri.CDIDevice(name="test.example/users=a")])
+            assert lines == ["7:8", "1000:1001", "writes"]
+    finally:
+        (daemon.cdi_dir / "users.json").unlink()
+
+
 def test_users_and_groups(client, image, logs):
     with pod(client, "ids", logs, linux=pod_linux()) as (pod_id, config):
         as_user = security(run_as_user=cri.Int64Value(value=1000), run_as_group=cri.Int64Value(value=1001), supplemental_groups=[2000])
