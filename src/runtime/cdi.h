@@ -66,7 +66,7 @@ bool cdi_is_qualified(const char *name);
 /*
  * The edits of these devices: those of a Spec as a whole stand before the first of its devices. `dirs` are separated by commas, the most
  * important one last. In the arena. ERR_NOT_FOUND names the device that no Spec has, and a file that is wrong, which may be the reason;
- * ERR_UNIMPLEMENTED an edit that is not built: hooks, resctrl groups (intelRdt) and network devices (netDevices).
+ * ERR_UNIMPLEMENTED an edit that is not built: resctrl groups (intelRdt) and network devices (netDevices).
  */
 int cdi_resolve(const char *dirs, char *const *names, size_t n, struct arena *arena, struct cdi_edits *ret_edits,
 		struct error *err);

@@ -307,8 +307,6 @@ int cdi_append_edits(const cJSON *holder, struct arena *arena, struct cdi_edits 
 		edits->unsupported = "intelRdt";
 	if (cJSON_GetArraySize(cdi_member(from, "netDevices")) > 0)
 		edits->unsupported = "netDevices";
-	if (cJSON_GetArraySize(cdi_member(from, "hooks")) > 0)
-		edits->unsupported = "hooks";
 	if (append_env(from, arena, edits, err) < 0 || append_nodes(from, arena, edits, err) < 0 ||
 	    append_mounts(from, arena, edits, err) < 0 || append_hooks(from, arena, edits, err) < 0 ||
 	    append_gids(from, arena, edits, err) < 0)

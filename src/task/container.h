@@ -13,6 +13,7 @@
  *
  * On disk:  root_dir/containers/ID/{upper,work}            the writable layer
  *           state_dir/containers/ID/{stdin,stdout,stderr}  FIFOs
+ *           state_dir/containers/ID/bundle                  for hooks of CDI devices (container_hooks.h)
  */
 #ifndef MONOPOD_TASK_CONTAINER_H
 #define MONOPOD_TASK_CONTAINER_H

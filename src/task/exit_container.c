@@ -1,7 +1,7 @@
 /*
  * The end of a container: processes that it left in a shared PID namespace are killed, the rest of its log is written, the cgroup is
- * asked whether the OOM killer was it; then the exit is published, and only then the cgroup is removed, which costs the waiting
- * client nothing (limits.md lesson 17).
+ * asked whether the OOM killer was it; then the exit is published, and only then the cgroup is removed and poststop hooks run, which
+ * costs the waiting client nothing (limits.md lesson 17).
  *
  * Nothing here may keep an exit from being published: a step that fails or hangs past its deadline is logged, and the end comes
  * without it.
@@ -13,6 +13,7 @@
 #include "loop/lane.h"
 #include "runtime/cgroup.h"
 #include "task/cleanup.h"
+#include "task/container_hooks.h"
 #include "task/logs.h"
 #include "task/machines.h"
 #include "task/node_impl.h"
@@ -34,7 +35,7 @@ static step_fn kill_leftovers, drain_log, ask_oom, publish, clean_up;
 static const struct step steps[] = {
 	/* name           run             undo  deadline_ms */
 	{ "leftovers", kill_leftovers, NULL, 10000 }, { "log", drain_log, NULL, 35000 },    { "oom", ask_oom, NULL, 10000 },
-	{ "publish", publish, NULL, 5000 },           { "cleanup", clean_up, NULL, 20000 },
+	{ "publish", publish, NULL, 5000 },           { "cleanup", clean_up, NULL, 60000 },
 };
 
 const struct machine exit_container_machine = MACHINE("exit_container", steps);
@@ -153,7 +154,10 @@ static int clean_up_work(struct task *task, struct error *err)
 {
 	const struct container *container = exit_op_of(task)->container;
 
-	return remove_cgroup(container->node->cgroups, container->cgroup_path, err);
+	int result = remove_cgroup(container->node->cgroups, container->cgroup_path, err);
+
+	container_run_poststop(container);
+	return result;
 }
 
 static enum verdict clean_up(struct task *task, struct error *err)

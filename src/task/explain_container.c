@@ -124,6 +124,9 @@ static int compile(struct explain_container *op, struct error *err)
 	struct error ignored = ERROR_INIT;
 	int result;
 
+	if (start_list_hooks(&op->start, err) < 0)
+		return -1;
+	op->start.hooks.spec.state = op->start.hooks.spec.output = op->start.hooks.spec.host_tree = op->nothing;
 	if (!op->unsent)
 		return start_compile(&op->start, err);
 	if (io_make_dirs(dir, 0700, err) < 0)

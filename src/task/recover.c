@@ -32,6 +32,7 @@
 #include "net/net.h"
 #include "runtime/cgroup.h"
 #include "task/cleanup.h"
+#include "task/container_hooks.h"
 #include "task/exit_container.h"
 #include "task/logs.h"
 #include "task/node_impl.h"
@@ -120,6 +121,7 @@ static void undo_container(struct container *container)
 static void finish_container(struct container *container, int exit_code, const char *reason, const char *message)
 {
 	take_cgroup_away(container);
+	container_run_poststop(container);
 	container->state = CONTAINER_STATE_EXITING; /* where ends are published from */
 	container_finish(container, exit_code, reason, message);
 }

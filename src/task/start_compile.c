@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "image/image.h"
 #include "runtime/plan.h"
+#include "task/container_hooks.h"
 #include "task/node_impl.h"
 
 static struct mount_spec *mount_specs(struct start_container *op)
@@ -75,6 +76,10 @@ int start_compile(struct start_container *op, struct error *err)
 	fill_world(op, &spec);
 	if (arena_failed(&op->scratch))
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (op->hooks.in_plan)
+		spec.hooks = &op->hooks.spec;
+	if (op->writes_bundle && op->cdi.n_hooks > 0 && container_write_bundle(op->container, &spec, &op->cdi, err) < 0)
+		return -1;
 	return plan_compile(&spec, &op->plan, err);
 }
 

@@ -23,6 +23,7 @@
 #include "runtime/plan.h"
 #include "runtime/spawner.h"
 #include "task/cleanup.h"
+#include "task/container_hooks.h"
 #include "task/logs.h"
 #include "task/machines.h"
 #include "task/node_impl.h"
@@ -47,7 +48,7 @@ static const struct step steps[] = {
 	{ "streams", open_streams, close_streams, 10000 },
 	{ "cgroup", make_cgroup, unmake_cgroup, 20000 },
 	{ "plan", compile, NULL, 5000 },
-	{ "spawn", spawn, kill_spawned, SPAWN_DEADLINE_MS + 10000 },
+	{ "spawn", spawn, kill_spawned, START_HOOKS_MAX_MS + 10000 },
 	{ "publish", publish, NULL, 5000 },
 };
 
@@ -286,7 +287,12 @@ static enum verdict unmake_cgroup(struct task *task, struct error *err)
 
 static int compile_work(struct task *task, struct error *err)
 {
-	return start_compile(start_container_of(task), err);
+	struct start_container *op = start_container_of(task);
+
+	op->writes_bundle = true;
+	if (start_list_hooks(op, err) < 0 || start_open_hooks(op, err) < 0)
+		return -1;
+	return start_compile(op, err);
 }
 
 static enum verdict compile(struct task *task, struct error *err)
@@ -313,12 +319,14 @@ static int spawn_work(struct task *task, struct error *err)
 {
 	struct start_container *op = start_container_of(task);
 
-	if (spawner_run(op->op.node->spawner, op->plan, op->stdio.inside, SPAWN_DEADLINE_MS, &op->spawned, err) < 0)
+	if (start_spawn(op, SPAWN_DEADLINE_MS, err) < 0)
 		return explain(op, err);
 	/* The container has its own by now. */
 	stdio_close_inside(&op->stdio);
 	close_all_volumes(op);
 	close_fd(&op->rootfs);
+	start_run_poststart(op);
+	start_close_hooks(&op->hooks);
 	return process_start_time(op->spawned.pid, &op->start_ticks, err);
 }
 
@@ -334,6 +342,9 @@ static int kill_spawned_work(struct task *task, struct error *err)
 
 	close_fd(&op->spawned.pidfd);
 	close_fd(&op->spawned.console_fd);
+	if (op->hooks.began)
+		container_run_poststop(op->container);
+	op->hooks.began = false;
 	return result;
 }
 
@@ -451,6 +462,7 @@ static void release(struct operation *base)
 
 	close_fd(&op->rootfs);
 	close_all_volumes(op);
+	start_close_hooks(&op->hooks);
 	stdio_release(&op->stdio);
 	close_fd(&op->log_fd);
 	close_fd(&op->spawned.pidfd);
@@ -485,6 +497,7 @@ static void begin(struct container *container, struct call *call)
 	op->rootfs = op->log_fd = op->pid_ns_of = -1;
 	op->pid_ns = NS_NEW;
 	op->stdio = (struct stdio)STDIO_INIT;
+	start_init_hooks(&op->hooks);
 	op->spawned.pidfd = op->spawned.console_fd = -1;
 	operation_title(&op->op, "start container %s", container->config->metadata->name);
 	operation_begin(&op->op, &container->turns);

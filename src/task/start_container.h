@@ -13,6 +13,16 @@
 struct cgroup;
 struct plan;
 
+/* What the Specs of CDI devices want to be run; see container_hooks.h. */
+struct start_hooks {
+	struct hook_spec *prestart, *create_runtime, *poststart;
+	size_t n_prestart, n_create_runtime, n_poststart;
+	struct hooks_spec spec; /* for the plan, when `in_plan` */
+	bool in_plan;
+	bool began; /* the first was run: an end has to be told to those of poststop */
+	int words;  /* read end of what those in the plan say; non-blocking */
+};
+
 struct start_container {
 	struct operation op; /* first */
 	struct container *container;
@@ -32,6 +42,8 @@ struct start_container {
 	pid_t pid_ns_of_pid;
 	struct stdio stdio;
 	int log_fd;
+	struct start_hooks hooks;
+	bool writes_bundle; /* it is a start, and nothing that is only explained */
 	struct cgroup *cgroup;
 	struct plan *plan;
 	struct spawn_result spawned;
@@ -60,6 +72,18 @@ int start_open_rootfs(struct start_container *op, struct error *err);
 
 /* start_list_mounts(), and a descriptor for each volume. */
 int start_open_mounts(struct start_container *op, struct error *err);
+
+/* Sets op->hooks, without descriptors (start_hooks.c). */
+int start_list_hooks(struct start_container *op, struct error *err);
+
+/* After that: opens the descriptors for the plan. */
+int start_open_hooks(struct start_container *op, struct error *err);
+void start_init_hooks(struct start_hooks *hooks);
+void start_close_hooks(struct start_hooks *hooks);
+
+/* Runs the plan and, where it stops for them, the hooks. As spawner_run(); with hooks the deadline is START_HOOKS_MAX_MS. */
+int start_spawn(struct start_container *op, unsigned deadline_ms, struct error *err);
+void start_run_poststart(struct start_container *op);
 
 /* Sets op->plan from what the steps before gathered. May take milliseconds (a seccomp filter that is not cached yet): for a lane. */
 int start_compile(struct start_container *op, struct error *err);

@@ -2,6 +2,7 @@
 import json
 import os
 import stat
+import time
 import uuid
 
 import grpc
@@ -178,6 +179,91 @@ def test_refusals_name_the_device_and_the_file(client, image, logs, cdi_dir):
     (cdi_dir / "w.json").write_text(spec("test.example/card", {}))
     details = refusal(client, image, logs, "test.example/card=a")
     assert "v.json" in details and "w.json" in details
+
+
+# ---- hooks ----
+
+def hook(moment, path, *args, **more):
+    return {"hookName": moment, "path": str(path), "args": [str(path), *args], **more}
+
+
+def program(path, text):
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+def hooked(cdi_dir, *hooks):
+    (cdi_dir / "v.json").write_text(spec("test.example/card", {"hooks": list(hooks)}))
+    return [cri.CDIDevice(name="test.example/card=a")]
+
+
+def lines_of(path, n):
+    for _ in range(200):
+        lines = path.read_text().splitlines() if path.exists() else []
+        if len(lines) >= n:
+            return lines
+        time.sleep(0.05)
+    raise AssertionError(f"{path}: {lines}, not {n} lines")
+
+
+def test_hooks_of_all_moments(client, image, logs, tmp_path, cdi_dir):
+    """Each is told of the container; createContainer's changes its mount namespace before anybody runs in it, and not the host's."""
+    told, states = tmp_path / "told", tmp_path / "states"
+    states.mkdir()
+    outside = program(tmp_path / "outside", f'cat > {states}/$1; echo "$1 $V" >> {told}\n')
+    inside = program(tmp_path / "inside", f"""cat > {states}/$1
+root=$(python3 -c 'import json, sys
+state = json.load(open(sys.argv[1]))
+print(json.load(open(state["bundle"] + "/config.json"))["root"]["path"])' {states}/$1) || exit 1
+mkdir -p $root/vendor && mount -t tmpfs vendor $root/vendor && echo from the hook > $root/vendor/file || exit 2
+echo "$1" >> {told}
+""")
+    moments = ["prestart", "createRuntime", "poststart", "poststop"]
+    devices = hooked(cdi_dir, *[hook(moment, outside, moment, env=["V=x", "PATH=/usr/bin:/bin"]) for moment in moments],
+                     hook("createContainer", inside, "createContainer", env=["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], timeout=20),
+                     hook("startContainer", "/bin/sh", "-c", "cat > /vendor/state; echo $V >> /vendor/file", env=["V=and inside", "PATH=/bin"]))
+    with pod(client, "hooks", logs) as (pod_id, config):
+        container_id = start(client, pod_id, config, image, ["/bin/sh", "-c", "cat /vendor/file; cat /vendor/state; echo; exit 3"], CDI_devices=devices)
+        assert wait_exit(client, container_id).exit_code == 3
+        out = [text for stream, _, text in log_lines(logs / "main.log", 3)]
+        assert out[:2] == ["from the hook", "and inside"]
+        assert lines_of(told, 5) == ["prestart x", "createRuntime x", "createContainer", "poststart x", "poststop x"]
+        seen = {moment: json.loads((states / moment).read_text()) for moment in [*moments, "createContainer"]}
+        seen["startContainer"] = json.loads(out[2])
+        assert {state["id"] for state in seen.values()} == {container_id}
+        assert {moment: state["status"] for moment, state in seen.items()} == {
+            "prestart": "created", "createRuntime": "created", "createContainer": "created", "startContainer": "created",
+            "poststart": "running", "poststop": "stopped"}
+        pids = {seen[moment]["pid"] for moment in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"]}
+        assert len(pids) == 1 and pids.pop() > 1 and seen["poststop"]["pid"] == 0
+        assert "vendor" not in open("/proc/self/mountinfo").read()
+
+
+@pytest.mark.parametrize("moment", ["prestart", "createRuntime", "createContainer", "startContainer"])
+def test_a_hook_that_fails(client, image, logs, tmp_path, cdi_dir, moment):
+    told = tmp_path / "told"
+    script = "echo first; echo no such card >&2; exit 7"
+    path = "/bin/sh"
+    devices = hooked(cdi_dir, hook(moment, path, "-c", script, env=["PATH=/bin"]),
+                     hook("poststop", program(tmp_path / "stop", f"cat > {told}; echo >> {told}\n"), env=["PATH=/bin"]))
+    with pod(client, "hooks-bad", logs) as (pod_id, config):
+        with pytest.raises(grpc.RpcError) as caught:
+            start(client, pod_id, config, image, ["true"], CDI_devices=devices)
+        details = caught.value.details()
+        assert "hook" in details and path in details and "exit code 7" in details, details
+        if moment != "startContainer":  # what that one says is the container's output
+            assert "no such card" in details
+        assert json.loads(lines_of(told, 1)[0])["status"] == "stopped"
+
+
+def test_a_hook_that_takes_too_long(client, image, logs, tmp_path, cdi_dir):
+    for moment in ["createRuntime", "createContainer"]:
+        devices = hooked(cdi_dir, hook(moment, "/bin/sleep", "1000", timeout=1))
+        with pod(client, "hooks-slow", logs) as (pod_id, config):
+            with pytest.raises(grpc.RpcError) as caught:
+                start(client, pod_id, config, image, ["true"], CDI_devices=devices)
+            assert "/bin/sleep" in caught.value.details(), caught.value.details()
 
 
 def test_annotations_bring_no_device(client, image, logs, cdi_dir):

@@ -49,6 +49,14 @@ static int make_root(int fd)
 	return result == 0 ? (int)SYS(chroot, ".") : result;
 }
 
+/* The spawner's root, from before anything covers it: with hooks that is the copy of the host's. */
+static int keep_below(struct run *run)
+{
+	if (run->below < 0)
+		run->below = (int)SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return run->below < 0 ? run->below : 0;
+}
+
 /*
  * The only mount in this namespace so far is the spawner's, a read-only tmpfs. The container's root covers it, and / moves there.
  * Nothing is unmounted (an unmount costs an RCU grace period, milliseconds under load): what lies below holds nothing but the covers of
@@ -62,9 +70,8 @@ int op_root(struct run *run, const struct plan_op *op)
 	int fd = op_slot(op);
 	int result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
 
-	run->below = (int)SYS(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (result == 0 && run->below < 0)
-		result = run->below;
+	if (result == 0)
+		result = keep_below(run);
 	if (result == 0)
 		result = (int)SYS(move_mount, fd, "", AT_FDCWD, where, MOVE_MOUNT_F_EMPTY_PATH);
 	if (result == 0 && !(op->flags & PLAN_LATER))
@@ -83,7 +90,8 @@ int op_host_root(struct run *run, const struct plan_op *op)
 	int fd = op_slot(op);
 	int result = (int)SYS(mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
 
-	(void)run;
+	if (result == 0)
+		result = keep_below(run);
 	if (result == 0)
 		result = attach_to_root(fd);
 	return result == 0 ? make_root(fd) : result;

@@ -186,6 +186,25 @@ static void no_mount_of_a_hook_reaches_the_host(void **state)
 	expect_no_text(get_file("/proc/self/mountinfo"), "mp-hook-mark");
 }
 
+/* What covers masked paths lies below the host's tree, too. */
+static void paths_are_masked_behind_hooks(void **state)
+{
+	static const char *const masked[] = { "/data/dir", "/data/file", NULL };
+	static const struct hook_spec hook = { .path = "/bin/true" };
+	struct hooked h;
+	const char *text;
+
+	hooked_init(&h, state);
+	put_dir(in_place(state, "root/data/dir"));
+	put_file(in_place(state, "root/data/dir/secret"), "secret");
+	put_file(in_place(state, "root/data/file"), "secret");
+	h.hooks.create_container = &hook;
+	h.hooks.n_create_container = 1;
+	h.spec.masked_paths = masked;
+	text = hooked_run(&h, "echo begin $(ls /data/dir; cat /data/file) end");
+	expect_text(text, "begin end\n");
+}
+
 static void start_container_hook_is_the_containers(void **state)
 {
 	static const char *const argv[] = { "sh", "-c", "echo hook; cat; echo; id -u; ls /proc | grep -c '^[0-9]'", NULL };
@@ -438,6 +457,7 @@ int main(void)
 		box_test(outside_hook_is_ended_with_its_group),
 		box_test(create_container_hook_sees_host_and_root),
 		box_test(no_mount_of_a_hook_reaches_the_host),
+		box_test(paths_are_masked_behind_hooks),
 		box_test(start_container_hook_is_the_containers),
 		box_test(hook_inside_that_fails_ends_the_start),
 		box_test(hook_inside_has_a_deadline),
