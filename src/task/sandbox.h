@@ -11,7 +11,7 @@
  * CREATING is on disk before the first kernel object is made. `released` says that a stopped sandbox has given back network,
  * namespaces and files; a NOTREADY one that has not is stopped again.
  *
- * On disk:  state_dir/pods/ID/{net,ipc,uts}      pins of the namespaces
+ * On disk:  state_dir/pods/ID/{user,net,ipc,uts} pins of the namespaces
  *           state_dir/pods/ID/fs                  a tmpfs of its own: shm/, resolv.conf, hosts, hostname. What containers write to
  *                                                 these is bounded by its size and never lands on the node's own file systems.
  */

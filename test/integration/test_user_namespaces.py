@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from harness.cri import container_config, cri, pod_config
+from harness.cri import CGROUP_PARENT, container_config, cri, pod_config
 from harness.pods import log_lines, pod, pod_ip, start, wait_exit
 
 FIRST, COUNT = 300000, 65536
@@ -411,6 +411,46 @@ def test_oom_score_limits_and_cgroup_are_set_before_rights_are_lost(client, imag
         lines = run(client, pod_id, config, image, "cat /proc/self/oom_score_adj; cat /sys/fs/cgroup/memory/memory.limit_in_bytes "
                     "/sys/fs/cgroup/memory.max 2>/dev/null || true", 2, logs, resources=resources)
         assert lines == ["500", str(64 << 20)]
+
+
+def test_cve_2025_47291_pods_with_users_are_in_their_cgroup(client, image, logs):
+    with pod(client, "grouped", logs, linux=pod_linux(), pid=cri.POD) as (pod_id, config):
+        container_id = start(client, pod_id, config, image, ["sleep", "600"], security=security(), pid=cri.POD)
+        init = json.loads(client.PodSandboxStatus(pod_sandbox_id=pod_id, verbose=True).info["info"])["pid"]
+        first = json.loads(client.ContainerStatus(container_id=container_id, verbose=True).info["info"])["pid"]
+        for pid in (init, first):
+            groups = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+            assert any(CGROUP_PARENT in path for _, _, path in groups)
+            assert all(CGROUP_PARENT in path for _, names, path in groups if names in ("memory", "pids", "devices")), groups
+
+
+@pytest.mark.parametrize("users_too", [False, True])
+def test_pid_and_ipc_of_the_host(client, image, logs, users_too):
+    """NODE mode, also for users of one's own, who see the host's processes and may do nothing to them."""
+    linux = pod_linux(pid=cri.NODE, ipc=cri.NODE) if users_too else \
+        cri.LinuxPodSandboxConfig(security_context=cri.LinuxSandboxSecurityContext(namespace_options=cri.NamespaceOption(ipc=cri.NODE)))
+    context = security() if users_too else cri.LinuxContainerSecurityContext()
+    context.namespace_options.ipc = cri.NODE
+    with pod(client, f"host-pid-{users_too}", logs, linux=linux, pid=cri.NODE) as (pod_id, config):
+        lines = run(client, pod_id, config, image, f"readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc; cat /proc/{os.getpid()}/comm;"
+                    f"readlink /proc/{os.getpid()}/exe 2>/dev/null || echo refused; test -d /dev/mqueue && echo mqueue", 5, logs,
+                    security=context, pid=cri.NODE)
+        assert lines[:2] == [os.readlink("/proc/self/ns/pid"), os.readlink("/proc/self/ns/ipc")]
+        assert lines[2] == Path("/proc/self/comm").read_text().strip() and lines[4] == "mqueue"
+        assert not users_too or lines[3] == "refused"
+
+
+def test_target_with_users(client, image, logs):
+    """TARGET joins the PID namespace of another container of the pod."""
+    with pod(client, "target", logs, linux=pod_linux()) as (pod_id, config):
+        target = start(client, pod_id, config, image, ["sleep", "600"], security=security(), name="target")
+        context = security()
+        context.namespace_options.target_id = target
+        lines = run(client, pod_id, config, image, "cat /proc/1/comm; readlink /proc/1/root; kill -9 1; echo after", 2, logs, security=context,
+                    pid=cri.TARGET, name="debugger")
+        assert lines[0] == "sleep" and lines[1] in ("/", "after")
+        reply = client.ContainerStatus(container_id=target).status
+        assert reply.state == cri.CONTAINER_RUNNING
 
 
 def test_two_pods_do_not_share_users(client, image, logs):

@@ -4,6 +4,8 @@
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
 
+#include "runtime/rootfs_internal.h"
+
 static void maps_that_cannot_be(void **state)
 {
 	static const struct id_map one = { 0, 100000, 65536 };
@@ -135,7 +137,104 @@ static void the_init_of_a_pod_and_who_joins_it(void **state)
 	userns_box_close(&box);
 }
 
+/* The way for kernels before 6.15, on one that would take the other. */
+static void layers_that_are_attached(void **state)
+{
+	char upper[256], work[256], layer[2][256];
+	const char *layers[] = { layer[0], layer[1] };
+	const struct overlay_spec overlay = { .lower_dirs = layers, .n_lower_dirs = 2, .upper_dir = upper, .work_dir = work };
+	int user_ns = expect_ok(userns_create(box_spawner, &userns_maps, &err));
+
+	(void)snprintf(upper, sizeof(upper), "%s", in_place(state, "up"));
+	(void)snprintf(work, sizeof(work), "%s", in_place(state, "work"));
+	put_dir(upper);
+	put_dir(work);
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(layer[i], sizeof(layer[i]), "%s%d", in_place(state, "layer"), i);
+		put_dir(layer[i]);
+	}
+	put_file(in_place(state, "layer0/top"), "x");
+	put_file(in_place(state, "layer1/bottom"), "x");
+	assert_return_code(chown(in_place(state, "layer1/bottom"), 7, 8), errno);
+	for (int attached = 0; attached < 2; attached++) {
+		int fd = attached ? expect_ok(overlay_open_attached(&overlay, user_ns, &err))
+				  : expect_ok(overlay_open_id_mapped(&overlay, user_ns, &err));
+		struct stat st;
+
+		assert_return_code(fstatat(fd, "top", &st, 0), errno);
+		assert_int_equal(st.st_uid, 100000);
+		assert_return_code(fstatat(fd, "bottom", &st, 0), errno);
+		assert_int_equal(st.st_uid, 100007);
+		assert_int_equal(st.st_gid, 100008);
+		(void)close(fd);
+	}
+	(void)close(user_ns);
+}
+
+static void a_file_system_that_cannot(void **state)
+{
+	int user_ns = expect_ok(userns_create(box_spawner, &userns_maps, &err));
+	int proc = box_tree("/proc/sys");
+
+	(void)state;
+	expect_error(mount_id_map(proc, user_ns, "/somewhere", &err), ERR_UNIMPLEMENTED,
+		     "/somewhere: its file system does not know");
+	(void)close(proc);
+	(void)close(user_ns);
+}
+
+/* A map of few ids has no 65534, and one that leaves root out still has a first user. */
+static void small_maps(void **state)
+{
+	static const struct id_map few = { 0, 200000, 10 };
+	struct user_ns_spec user_ns = { -1, { &few, 1, &few, 1 } };
+	struct pod_init_spec init = { "few", &user_ns, NS_HOST, NS_HOST, NS_HOST, NULL };
+	_cleanup_plan_ struct plan *plan = NULL;
+	struct box_run run;
+	char status[64];
+
+	(void)state;
+	user_ns.fd = expect_ok(userns_create(box_spawner, &user_ns.maps, &err));
+	expect_ok(plan_compile_pod_init(&init, &plan, &err));
+	expect_ok(box_start_plan(plan, &run, &err));
+	(void)snprintf(status, sizeof(status), "/proc/%d/status", (int)run.spawned.pid);
+	assert_non_null(strstr(get_file(status), "Uid:\t200009\t200009"));
+	box_kill(&run);
+	(void)close(user_ns.fd);
+}
+
+static void ids_without_a_mapping_are_refused(void **state)
+{
+	static const struct id_map few = { 0, 200000, 10 };
+	static const gid_t groups[] = { 3, 10 };
+	const struct user_ns_spec user_ns = { 40, { &few, 1, &few, 1 } };
+	const char *const argv[] = { "true", NULL };
+	struct container_spec spec = box_spec(NULL);
+	struct plan *plan;
+
+	(void)state;
+	spec.argv = argv;
+	spec.rootfs = 41;
+	spec.user_ns = &user_ns;
+	spec.identity.uid = 10;
+	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "user 10 is not mapped");
+	spec.identity.uid = 9;
+	spec.identity.gid = 11;
+	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "group 11 is not mapped");
+	spec.identity.gid = 9;
+	spec.identity.groups = groups;
+	spec.identity.n_groups = 2;
+	expect_error(plan_compile(&spec, &plan, &err), ERR_INVALID, "group 10 is not mapped");
+	spec.identity.n_groups = 1;
+	expect_ok(plan_compile(&spec, &plan, &err));
+	plan_free(plan);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_file_system_that_cannot),
+	cmocka_unit_test(small_maps),
+	cmocka_unit_test(ids_without_a_mapping_are_refused),
+	cmocka_unit_test_setup_teardown(layers_that_are_attached, place_make, place_remove),
 	cmocka_unit_test(maps_that_cannot_be),
 	cmocka_unit_test(maps_that_can),
 	cmocka_unit_test(a_namespace_has_its_maps),
