@@ -130,6 +130,37 @@ static void the_thread_sees_one_mount(void **state)
 	assert_true(found);
 }
 
+static const char *net_of(const char *root)
+{
+	struct container_spec spec = box_spec(root);
+
+	spec.net_ns = NS_NEW;
+	return box_run(&spec, "readlink /proc/self/ns/net; cat /sys/class/net/lo/operstate");
+}
+
+/* Made while nobody waits for it, for the first process alone: the second has its own. */
+static void a_namespace_made_in_advance_is_one_childs(void **state)
+{
+	const char *root = box_root(state);
+	struct spawner *shared = box_spawner;
+	struct container_spec unasked = box_spec(root);
+	char host[64] = "", first[64];
+	struct box_run run;
+	unsigned before = box_count_fds();
+
+	assert_true(readlink("/proc/self/ns/net", host, sizeof(host) - 1) > 0);
+	expect_ok(spawner_open_once(CLONE_NEWNET, &box_spawner, &err));
+	expect_error(box_start(&unasked, "true", &run, &err), ERR_INTERNAL, "no use for a namespace");
+	(void)snprintf(first, sizeof(first), "%s", net_of(root));
+	expect_text(first, "net:[");
+	expect_text(first, "unknown"); /* what lo is when it is up */
+	assert_int_not_equal(strncmp(first, host, strlen(host)), 0);
+	assert_string_not_equal(net_of(root), first);
+	spawner_close(box_spawner);
+	box_spawner = shared;
+	assert_int_equal(box_count_fds(), before - 1); /* the tree of the spec that was not run */
+}
+
 /* --- times ------------------------------------------------------------------------------------------------------------- */
 
 static void operations_are_timed(void **state)
@@ -298,7 +329,7 @@ int main(void)
 		box_test(opened_and_closed_many_times), box_test(the_thread_sees_one_mount),
 		box_test(operations_are_timed),         box_test(a_deadline_that_has_passed),
 		box_test(every_operation_can_fail),     box_test(a_bad_descriptor_is_an_error),
-		box_test(strangers_are_left_alone),
+		box_test(strangers_are_left_alone),     box_test(a_namespace_made_in_advance_is_one_childs),
 	};
 
 	return cmocka_run_group_tests(tests, box_open, box_close);
