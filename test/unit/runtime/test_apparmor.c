@@ -50,7 +50,11 @@ static void need_apparmor(void)
 
 static void confines_start_and_exec(void **state)
 {
-	const char *const argv[] = { "sh", "-c", "cat /proc/self/attr/current; mount -t tmpfs x /tmp 2>&1; true", NULL };
+	/* waits until the first process has done its part, for at most ten seconds */
+	const char *const argv[] = { "sh", "-c",
+				     "n=0; until [ -e /data/done ] || [ $n -gt 500 ]; do sleep 0.02; n=$((n + 1)); done; "
+				     "cat /proc/self/attr/current; mount -t tmpfs x /tmp 2>&1; true",
+				     NULL };
 	struct container_spec spec;
 	struct exec_spec exec;
 	struct box_run run, inside;
@@ -61,10 +65,11 @@ static void confines_start_and_exec(void **state)
 	spec = box_spec(box_root(state));
 	spec.identity.bounding = spec.identity.permitted = caps_all();
 	spec.apparmor = APPARMOR_DEFAULT;
-	expect_ok(box_start(&spec,
-			    "cat /proc/self/attr/current; mount -t tmpfs x /tmp 2>&1; echo x >/data/f && echo wrote; while :; do "
-			    "sleep 100; done",
-			    &run, &err));
+	expect_ok(
+		box_start(&spec,
+			  "cat /proc/self/attr/current; mount -t tmpfs x /tmp 2>&1; echo x >/data/f && echo wrote; : >/data/done; "
+			  "while :; do sleep 100; done",
+			  &run, &err));
 	exec = (struct exec_spec){
 		.name = "box",
 		.target_pidfd = run.spawned.pidfd,
