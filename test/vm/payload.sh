@@ -25,7 +25,7 @@ printf 'cd %s && exec %s\n' "$here" "$line" >"$run"
 add -cf "s,.*,vm/run," "$run"
 add -rf 's,.*/,vm/,' test/vm/guest/start test/vm/guest/report
 add -rf "s,^,${here#/}/," test tools proto "$@"
-# Whether a library is found by way of /lib or of /usr/lib, it goes to /usr/lib; links become what they point to.
+# Whether a library is found by way of /lib or of /usr/lib, it is for /usr/lib, where guest/init takes it; links become what they point to.
 # shellcheck disable=SC2046
-add -rhf 's,^/\(usr/\)*,usr/,' $(ldd "$@" | grep -o '[^ ]*/[^ :]* (' | tr -d '(' | sort -u)
+add -rhf 's,^/\(usr/\)*,vm/root/usr/,' $(ldd "$@" | grep -o '[^ ]*/[^ :]* (' | tr -d '(' | sort -u)
 mv "$out.part" "$out"
