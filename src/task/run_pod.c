@@ -6,20 +6,13 @@
  * ready. When every caller has gone away, what was made is undone and the name is free again; a request that comes while that goes on,
  * or while the sandbox is removed, waits for the end of it.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <utlist.h>
 
-#include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/lane.h"
-#include "net/files.h"
 #include "runtime/cgroup.h"
 #include "runtime/plan.h"
 #include "runtime/process.h"
@@ -35,16 +28,10 @@
 #include "task/node_impl.h"
 #include "task/operation.h"
 #include "task/path.h"
+#include "task/pod_files.h"
 #include "task/sandbox_spec.h"
 #include "task/store.h"
 #include "task/user_ns.h"
-
-/* The pod's own file system: 64 MiB for /dev/shm, as elsewhere, out of which the three files are taken; an inode costs the node
- * about 1 KiB. */
-#define POD_FS_OPTIONS "mode=0755,size=64m,nr_inodes=65536"
-
-/* /etc/hosts of the node, for a pod on its network: what containers may see of it (arbitrary). */
-#define MAX_HOSTS_BYTES ((size_t)1 << 20)
 
 #define NAMESPACES_DEADLINE_MS 10000
 
@@ -105,42 +92,9 @@ static enum verdict erase_record(struct task *task, struct error *err)
 
 /* ---- directory ---- */
 
-/* With the label by which all containers of the pod may use it, where SELinux is on. */
-static int mount_pod_fs(const struct sandbox *sandbox, const char *path, struct error *err)
-{
-	_cleanup_arena_ struct arena scratch = ARENA_INIT;
-	const char *options = POD_FS_OPTIONS;
-	struct selinux_labels labels;
-
-	if (container_selinux(sandbox, NULL, &scratch, &labels, err) < 0)
-		return -1;
-	if (labels.mount)
-		options = arena_printf(&scratch, POD_FS_OPTIONS ",context=\"%s\"", labels.mount);
-	if (!options)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	if (mount("pod", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
-		return error_sys(err, errno, "mount tmpfs on %s", path);
-	return 0;
-}
-
 static int make_directory_work(struct task *task, struct error *err)
 {
-	const struct sandbox *sandbox = run_pod_of(task)->sandbox;
-	char path[PATH_MAX];
-
-	if (mkdir(sandbox->dir, 0700) < 0 && errno != EEXIST)
-		return error_sys(err, errno, "create %s", sandbox->dir);
-	if (path_format(path, err, "%s/fs", sandbox->dir) < 0)
-		return -1;
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return error_sys(err, errno, "create %s", path);
-	if (mount_pod_fs(sandbox, path, err) < 0)
-		return -1;
-	if (path_format(path, err, "%s/fs/shm", sandbox->dir) < 0)
-		return -1;
-	if (mkdir(path, 0700) < 0 || chmod(path, 01777) < 0)
-		return error_sys(err, errno, "create %s", path);
-	return sandbox_own(sandbox->config, path, err);
+	return pod_files_make(run_pod_of(task)->sandbox, err);
 }
 
 static enum verdict make_directory(struct task *task, struct error *err)
@@ -261,51 +215,11 @@ static enum verdict detach_network(struct task *task, struct error *err)
 
 /* ---- files ---- */
 
-static int copy_hosts(const char *dir, struct error *err)
-{
-	_cleanup_buffer_ struct buffer hosts = BUFFER_INIT(MAX_HOSTS_BYTES);
-	char path[PATH_MAX];
-
-	if (io_read_file(AT_FDCWD, "/etc/hosts", &hosts, err) < 0)
-		return -1;
-	if (path_format(path, err, "%s/hosts", dir) < 0)
-		return -1;
-	if (io_replace_file(AT_FDCWD, path, hosts.data ? hosts.data : "", hosts.len, 0644, err) < 0)
-		return -1;
-	return chmod(path, 0644) < 0 ? error_sys(err, errno, "set mode of %s", path) : 0; /* whatever our umask is */
-}
-
-/* The pod's root may write to them, as it may where it is the host's. */
-static int own_files(const Cri__PodSandboxConfig *config, const char *dir, struct error *err)
-{
-	static const char *const files[] = { "resolv.conf", "hostname", "hosts" };
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		if (path_format(path, err, "%s/%s", dir, files[i]) < 0 || sandbox_own(config, path, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int write_files_work(struct task *task, struct error *err)
 {
-	struct run_pod *op = run_pod_of(task);
-	const Cri__PodSandboxConfig *config = op->sandbox->config;
-	const char *hostname = sandbox_hostname(config, &op->arena);
-	const char *address = op->network_result.n_addresses > 0 ? op->network_result.addresses[0] : NULL;
-	struct dns_config dns = sandbox_dns(config);
-	char dir[PATH_MAX];
+	const struct run_pod *op = run_pod_of(task);
 
-	if (!hostname)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	if (path_format(dir, err, "%s/fs", op->sandbox->dir) < 0)
-		return -1;
-	if (write_resolv_conf(dir, &dns, err) < 0 || write_hostname(dir, hostname, err) < 0)
-		return -1;
-	if ((sandbox_host_network(config) ? copy_hosts(dir, err) : write_hosts(dir, hostname, address, err)) < 0)
-		return -1;
-	return own_files(config, dir, err);
+	return pod_files_write(op->sandbox, op->network_result.n_addresses > 0 ? op->network_result.addresses[0] : NULL, err);
 }
 
 static enum verdict write_files(struct task *task, struct error *err)

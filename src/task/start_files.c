@@ -77,10 +77,12 @@ static int id_map_volume(const struct start_container *op, const struct mount_en
 
 	if (fd < 0 || entry->id_maps.n_uids == 0)
 		return steal_fd(&fd);
-	if (op->user_ns && id_maps_equal(&op->user_ns->maps, &entry->id_maps))
+	if (op->user_ns && id_maps_equal(&op->user_ns->maps, &entry->id_maps)) {
 		user_ns = op->user_ns->fd;
-	else
-		user_ns = other = userns_create(op->op.node->spawner, &entry->id_maps, err);
+	} else {
+		other = userns_create(op->op.node->spawner, &entry->id_maps, err);
+		user_ns = other;
+	}
 	return user_ns < 0 || mount_id_map(fd, user_ns, entry->volume.host_path, err) < 0 ? -1 : steal_fd(&fd);
 }
 
