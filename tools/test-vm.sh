@@ -93,7 +93,8 @@ systemd() { # SUITE
 	fi
 	programs="build/debug/test/runtime.apparmor build/debug/test/runtime.systemd"
 	# shellcheck disable=SC2086
-	test/vm/payload.sh "$vm/in-systemd.tar" "test/vm/guest/integration $programs" build/debug/monopod build/debug/monopod-oci $programs
+	test/vm/payload.sh "$vm/in-systemd.tar" "test/vm/guest/integration $programs" build/debug/monopod build/debug/monopod-daemon \
+		build/debug/monopod-oci $programs
 	export VM_APPEND="systemd.show_status=false systemd.log_target=null rd.systemd.gpt_auto=0"
 	boot systemd "$1" 600 "$vm/root.ext4"
 	unset VM_APPEND

@@ -27,5 +27,5 @@ add -rf 's,.*/,vm/,' test/vm/guest/start test/vm/guest/report
 add -rf "s,^,${here#/}/," test tools proto "$@"
 # Whether a library is found by way of /lib or of /usr/lib, it is for /usr/lib, where guest/init takes it; links become what they point to.
 # shellcheck disable=SC2046
-add -rhf 's,^/\(usr/\)*,vm/root/usr/,' $(ldd "$@" | grep -o '[^ ]*/[^ :]* (' | tr -d '(' | sort -u)
+add -rhf 's,^/\(usr/\)*,vm/root/usr/,' $(ldd "$@" 2>/dev/null | grep -o '[^ ]*/[^ :]* (' | tr -d '(' | sort -u)
 mv "$out.part" "$out"
