@@ -1,6 +1,7 @@
 /* SELinux: labels and the policy's files everywhere, with a made-up selinuxfs; enforcement where the kernel has it on. */
 #include "box.h"
 
+#include "runtime/relabel.h"
 #include "runtime/selinux.h"
 
 static void put(const char *path, const char *text)
@@ -182,6 +183,62 @@ static void no_start_without_the_label(void **state)
 	expect_text(err.text, "label next exec: no:such:label");
 }
 
+/* The policy must know container_t: that of a distribution made for containers, or one that a test VM was given. */
+static void need_selinux(void)
+{
+	struct selinux_defaults defaults;
+	struct error err = ERROR_INIT;
+
+	if (!selinux_is_on(SELINUX_FS) || selinux_read_defaults(SELINUX_ETC, SELINUX_FS, &defaults, &err) < 0 ||
+	    !*defaults.process) {
+		print_message("skipped: SELinux is off on this host, or its policy has no container_t\n");
+		skip();
+	}
+}
+
+/* The start and what is executed later run under the label, and the file systems made for them have theirs. */
+static void labels_start_and_exec(void **state)
+{
+	static const char process[] = "system_u:system_r:container_t:s0:c1,c2",
+			  files[] = "system_u:object_r:container_file_t:s0:c1,c2";
+	const char *const argv[] = { "cat", "/proc/self/attr/current", NULL };
+	struct container_spec spec;
+	struct exec_spec exec;
+	struct box_run run, inside;
+	_cleanup_plan_ struct plan *plan = NULL;
+	_cleanup_fd_ int tree = -1;
+	const char *text;
+
+	need_selinux();
+	spec = box_spec(box_root(state));
+	spec.identity.no_new_privs = false; /* the policy would have to allow the transition for that, too */
+	tree = open(in_place(state, "root"), O_PATH | O_CLOEXEC);
+	expect_ok(relabel_tree(tree, RELABEL_SELINUX, files, &err));
+	spec.selinux = process;
+	spec.mount_label = files;
+	expect_ok(box_start(&spec, "cat /proc/self/attr/current; echo; cat /proc/self/mountinfo; while :; do sleep 100; done", &run,
+			    &err));
+	exec = (struct exec_spec){
+		.name = "box",
+		.target_pidfd = run.spawned.pidfd,
+		.joins_pid_ns = true,
+		.argv = argv,
+		.envp = box_env,
+		.cwd = "/",
+		.identity = { .bounding = caps_default(), .permitted = caps_default() },
+		.selinux = process,
+	};
+	expect_ok(plan_compile_exec(&exec, &plan, &err));
+	expect_ok(box_start_plan(plan, &inside, &err));
+	expect_text(box_output(&inside), process);
+	assert_int_equal(box_reap(&inside), 0);
+	assert_return_code(kill(run.spawned.pid, SIGKILL), errno);
+	text = box_output(&run);
+	expect_text(text, process);
+	expect_text(text, "container_file_t:s0:c1,c2");
+	(void)box_reap(&run);
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, place_make, place_remove)
 
 int main(void)
@@ -190,6 +247,7 @@ int main(void)
 		IN_PLACE(defaults_come_from_the_policy), cmocka_unit_test(labels_are_made_of_parts),
 		cmocka_unit_test(pairs_are_distinct),    IN_PLACE(plan_has_the_labels),
 		IN_PLACE(hooks_come_before_the_labels),  IN_PLACE(no_start_without_the_label),
+		IN_PLACE(labels_start_and_exec),
 	};
 
 	return cmocka_run_group_tests(tests, box_open, box_close);
