@@ -156,6 +156,17 @@ static void layers_that_are_attached(void **state)
 	put_file(in_place(state, "layer0/top"), "x");
 	put_file(in_place(state, "layer1/bottom"), "x");
 	assert_return_code(chown(in_place(state, "layer1/bottom"), 7, 8), errno);
+	{
+		struct error why = ERROR_INIT;
+		_cleanup_fd_ int fd = overlay_open_id_mapped(&overlay, user_ns, &why);
+
+		/* a tmpfs before 6.3, as in the virtual machine without a disk */
+		if (fd < 0 && strstr(why.text, "does not know id-mapped mounts")) {
+			print_message("skipped: %s\n", why.text);
+			(void)close(user_ns);
+			skip();
+		}
+	}
 	for (int attached = 0; attached < 2; attached++) {
 		int fd = attached ? expect_ok(overlay_open_attached(&overlay, user_ns, &err))
 				  : expect_ok(overlay_open_id_mapped(&overlay, user_ns, &err));
