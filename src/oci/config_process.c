@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "oci/config.h"
 #include "runtime/caps.h"
+#include "runtime/rlimits.h"
 
 /* Debian's headers name only the first three. */
 #define SCHED_ISO_POLICY 4
@@ -105,41 +106,28 @@ static int parse_capabilities(const struct place *process, struct identity *who,
 	return 0;
 }
 
-static const struct word limits[] = {
-	{ "RLIMIT_AS", RLIMIT_AS },
-	{ "RLIMIT_CORE", RLIMIT_CORE },
-	{ "RLIMIT_CPU", RLIMIT_CPU },
-	{ "RLIMIT_DATA", RLIMIT_DATA },
-	{ "RLIMIT_FSIZE", RLIMIT_FSIZE },
-	{ "RLIMIT_LOCKS", RLIMIT_LOCKS },
-	{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },
-	{ "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE },
-	{ "RLIMIT_NICE", RLIMIT_NICE },
-	{ "RLIMIT_NOFILE", RLIMIT_NOFILE },
-	{ "RLIMIT_NPROC", RLIMIT_NPROC },
-	{ "RLIMIT_RSS", RLIMIT_RSS },
-	{ "RLIMIT_RTPRIO", RLIMIT_RTPRIO },
-	{ "RLIMIT_RTTIME", RLIMIT_RTTIME },
-	{ "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
-	{ "RLIMIT_STACK", RLIMIT_STACK },
-	{ NULL, 0 },
-};
+/* As setrlimit(2) spells them, which is how the specification wants them: RLIMIT_NOFILE. */
+static int find_limit(const char *type)
+{
+	bool spelt = !strncmp(type, "RLIMIT_", 7) && !strpbrk(type, "abcdefghijklmnopqrstuvwxyz");
+
+	return spelt ? rlimit_parse_name(type) : -1;
+}
 
 static int on_rlimit(const struct place *place, size_t index, void *data, struct error *err)
 {
 	struct process_config *p = data;
 	struct rlimit_spec *limit = &p->rlimits[index];
 	const char *type = "";
-	uint64_t resource = 0;
 
 	if (member_text(place, "type", &type, err) < 0 || member_unsigned(place, "soft", &limit->soft, err) < 0 ||
 	    member_unsigned(place, "hard", &limit->hard, err) < 0)
 		return -1;
-	if (!find_word(limits, type, &resource))
+	limit->resource = find_limit(type);
+	if (limit->resource < 0)
 		return error_set(err, ERR_INVALID, "%s.type: unknown limit '%.64s'", place->name, type);
 	if (limit->soft > limit->hard)
 		return error_set(err, ERR_INVALID, "%s: the soft limit is above the hard one", place->name);
-	limit->resource = (int)resource;
 	for (size_t i = 0; i < index; i++) {
 		if (p->rlimits[i].resource == limit->resource)
 			return error_set(err, ERR_INVALID, "%s: %s stands twice", place->name, type);
