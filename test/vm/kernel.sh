@@ -16,12 +16,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# The suite may be another one than this machine's: lists and caches of its own, the mirror from this machine's sources.
-# shellcheck disable=SC2016
-mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 '/debian/*$') || {
-	echo "$0: no Debian mirror among the apt sources of this machine" >&2
-	exit 1
-}
+# The suite may be another one than this machine's: lists and caches of its own.
+mirror=$("$(dirname "$0")/mirror.sh")
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/deb" "$work/root"
 echo "deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$work/sources.list"
 

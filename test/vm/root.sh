@@ -28,9 +28,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 trap 'exit 1' HUP INT TERM
 chmod 755 "$tree"
-# The mirror of this machine's own sources.
-# shellcheck disable=SC2016
-mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 '/debian/*$') || mirror=http://deb.debian.org/debian
+mirror=$("$here/mirror.sh")
 
 # The hooks' $1 is the tree.
 # shellcheck disable=SC2016
