@@ -45,17 +45,8 @@ leftovers() {
 	echo "$dir/" | grep -lasF -f - /proc/[0-9]*/cmdline | sed 's/^/process /' || true
 }
 
-# With what runs in them, when the daemon is not there to do it.
-remove_cgroups() {
-	groups=$(find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "${cgroup#/}")
-	for group in $groups; do
-		find "$group" -name cgroup.procs -exec cat {} + | sort -u | xargs -r kill -KILL 2>/dev/null || true
-	done
-	[ -z "$groups" ] || sleep 0.1
-	for group in $groups; do
-		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
-	done
-}
+# shellcheck source=tools/cgroups.sh
+. tools/cgroups.sh
 
 clean_up() {
 	status=$?
