@@ -8,10 +8,13 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = (ROOT / "proto" / "cri.proto").read_text()
 SUPPORT = (ROOT / "docs" / "cri-support.md").read_text()
 SECURITY = (ROOT / "docs" / "security.md").read_text()
+IMAGES = (ROOT / "docs" / "images.md").read_text()
 
 # What RunPodSandbox and CreateContainer take. Boxes of a number and what is for another operating system are no rows of their own.
 ROOTS = ["RunPodSandboxRequest", "ContainerConfig"]
 NO_ROWS = re.compile(r"Windows\w+|Int64Value")
+
+SECTIONS_OF_IMAGES = ["References", "Registries", "Formats", "Store", "Unpacking", "Without a registry", "Speed"]
 
 
 def messages(text):
@@ -103,12 +106,32 @@ def mistakes_of_security(text):
     return mistakes
 
 
+def mistakes_of_images(text):
+    mistakes, found = [], []
+    for section, cells in rows(text):
+        feature = f"{section}: {cells[0]}"
+        found.append(feature)
+        if len(cells) != 3 or not all(cells):
+            mistakes.append(f"{feature}: has an empty cell")
+        elif not names_of_tests(cells[2]):
+            mistakes.append(f"{feature}: names no test")
+        mistakes += [f"{feature}: there is no test {name}" for name in names_of_tests(cells[-1]) if not exists(name)]
+    mistakes += [f"{feature}: has two rows" for feature in sorted({feature for feature in found if found.count(feature) > 1})]
+    filled = {feature.split(":")[0] for feature in found}
+    mistakes += [f"{section}: has no row" for section in SECTIONS_OF_IMAGES if section not in filled]
+    return mistakes
+
+
 def test_every_field_has_a_true_row():
     assert mistakes_of_support(SUPPORT) == []
 
 
 def test_every_incident_has_a_test_or_a_reason():
     assert mistakes_of_security(SECURITY) == []
+
+
+def test_every_feature_of_images_has_a_test():
+    assert mistakes_of_images(IMAGES) == []
 
 
 def incidents_of_tests():
@@ -160,3 +183,15 @@ def test_an_incident_without_defence_is_noticed():
     heading = "| incident | defence | test |\n|---|---|---|\n"
     assert mistakes_of_security(heading + line) == ["CVE-1999-0001: has an empty cell"]
     assert mistakes_of_security(heading + line.replace("| |", "| later |")) == ["CVE-1999-0001: neither names a test nor says why it cannot arise"]
+
+
+@pytest.mark.parametrize("change, mistake", [
+    (lambda text: text.replace("::all_compressions`", "::no_compression`"),
+     "Formats: compression: there is no test unit/image/test_unpack.c::no_compression"),
+    (lambda text: text + "| a new one | told | nowhere |\n", "Speed: a new one: names no test"),
+    (lambda text: text + one_row(text, "| layers at once"), "Speed: layers at once: has two rows"),
+    (lambda text: text.replace("| restart | Everything is as it was. |", "| restart | |"), "Store: restart: has an empty cell"),
+    (lambda text: text.split("## Speed")[0], "Speed: has no row"),
+])
+def test_a_wrong_row_of_images_is_noticed(change, mistake):
+    assert mistake in mistakes_of_images(change(IMAGES))
