@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "image/store.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 int blob_write(struct image_store *store, const char *digest, const void *data, size_t len, struct error *err)
 {

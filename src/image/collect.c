@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "image/store.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 void collector_wake_locked(struct image_store *store)
 {

@@ -5,9 +5,9 @@
 
 #include "base/mem.h"
 #include "image/digest.h"
-#include "image/json.h"
+#include "base/json.h"
 #include "image/manifest.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 void image_config_release(struct image_config *config)
 {

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "image/reference.h"
 #include "image/store.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 /* Shortest part of an id that is taken for one; shorter ones are names. */
 #define MIN_ID_PREFIX 12

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "image/json.h"
+#include "base/json.h"
 #include "image/registry_impl.h"
 #include "image/tls.h"
 #include "image/token.h"

@@ -19,9 +19,9 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "image/install.h"
-#include "image/json.h"
+#include "base/json.h"
 #include "image/reference.h"
-#include "image/strv.h"
+#include "base/strv.h"
 #include "image/unpack.h"
 
 #define READ_STEP ((size_t)128 * 1024)

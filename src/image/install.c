@@ -10,7 +10,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 int install_init(struct install *in, struct image_store *store, struct blob_source *source, struct error *err)
 {

@@ -6,7 +6,7 @@
 #include <sys/utsname.h>
 
 #include "base/mem.h"
-#include "image/json.h"
+#include "base/json.h"
 
 enum media_use { USE_NONE, USE_IMAGE, USE_INDEX, USE_CONFIG, USE_LAYER, USE_FOREIGN, USE_SCHEMA1 };
 

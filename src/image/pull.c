@@ -6,7 +6,7 @@
 #include "image/install.h"
 #include "image/reference.h"
 #include "image/registry.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 struct registry_source {
 	struct blob_source source;

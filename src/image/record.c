@@ -21,9 +21,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "image/json.h"
+#include "base/json.h"
 #include "image/store.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 #define RECORD_VERSION 1
 

@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "image/http.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 static int open_directory(const struct image_store *store, const char *name, int *ret_fd, struct error *err)
 {

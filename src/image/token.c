@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "image/json.h"
+#include "base/json.h"
 #include "image/origin.h"
 #include "image/reference.h"
 #include "image/tls.h"

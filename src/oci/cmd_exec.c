@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "oci/container.h"
 #include "oci/seccomp.h"
@@ -65,8 +66,7 @@ static int read_process(struct execution *e, struct error *err)
 
 	if (io_read_file(AT_FDCWD, e->options->process, &text, err) < 0)
 		return -1;
-	e->json = document_parse(text.data ? text.data : "", text.len, e->options->process, err);
-	if (!e->json)
+	if (json_parse_object(text.data, text.len, e->options->process, &e->json, err) < 0)
 		return -1;
 	place.object = e->json;
 	return process_parse(&place, &e->process, err);

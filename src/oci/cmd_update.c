@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "oci/container.h"
 
@@ -48,8 +49,7 @@ static int read_resources(const char *path, struct arena *arena, cJSON **ret_jso
 
 	if (!strcmp(path, "-") ? read_input(&text, err) < 0 : io_read_file(AT_FDCWD, path, &text, err) < 0)
 		return -1;
-	*ret_json = document_parse(text.data ? text.data : "", text.len, "resources", err);
-	if (!*ret_json)
+	if (json_parse_object(text.data, text.len, "resources", ret_json, err) < 0)
 		return -1;
 	place.object = *ret_json;
 	/* rules of devices stay as the container was made with them */

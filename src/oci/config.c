@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/json.h"
 
 /* Moments by their member's name. Which of them are over is said by the enum. */
 static const char *const moments[HOOK_MOMENTS] = { "prestart",       "createRuntime", "createContainer",
@@ -135,8 +135,7 @@ int config_parse(const char *text, size_t length, struct config *ret_config, str
 	struct place root = { .name = "", .arena = &ret_config->arena };
 
 	memset(ret_config, 0, sizeof(*ret_config));
-	ret_config->json = document_parse(text, length, "config.json", err);
-	if (!ret_config->json)
+	if (json_parse_object(text, length, "config.json", &ret_config->json, err) < 0)
 		return -1;
 	root.object = ret_config->json;
 	if (parse_document(&root, ret_config, err) < 0)

@@ -3,44 +3,10 @@
 #include <limits.h>
 #include <string.h>
 
-#include "base/mem.h"
-
-/* Some 64 bytes each. The largest honest configurations have seccomp profiles of a thousand values (arbitrary). */
-#define VALUES_MAX 100000
-
 /* The first double above 2^64 - 2^11. */
 #define BEYOND_UINT64 18446744073709551615.0
 
 #define EXACT_MAX 9007199254740992.0 /* 2^53 */
-
-/* Each value but the first follows a bracket, brace or comma; those inside strings make the bound stricter. */
-static size_t count_values(const char *text, size_t length)
-{
-	size_t n = 1;
-
-	for (size_t i = 0; i < length; i++)
-		n += text[i] == ',' || text[i] == '[' || text[i] == '{';
-	return n;
-}
-
-cJSON *document_parse(const char *text, size_t length, const char *what, struct error *err)
-{
-	const char *end = NULL;
-	cJSON *json;
-
-	if (count_values(text, length) > VALUES_MAX) {
-		(void)error_set(err, ERR_EXHAUSTED, "%s holds more than %d JSON values", what, VALUES_MAX);
-		return NULL;
-	}
-	json = cJSON_ParseWithLengthOpts(text, length, &end, false);
-	while (json && end < text + length && strchr(" \n\r\t", *end) && *end)
-		end++;
-	if (cJSON_IsObject(json) && end == text + length)
-		return json;
-	(void)error_set(err, ERR_INVALID, "%s is not a JSON object%s", what, json ? "" : " (it does not parse)");
-	cJSON_Delete(json);
-	return NULL;
-}
 
 const cJSON *member_get(const struct place *place, const char *key)
 {

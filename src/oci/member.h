@@ -22,9 +22,6 @@ struct place {
 	struct arena *arena;
 };
 
-/* The whole text must be one JSON object, of a bounded number of values. cJSON_Delete() the result; NULL on failure. `what` names it. */
-cJSON *document_parse(const char *text, size_t length, const char *what, struct error *err);
-
 /* Absent and null are NULL. */
 const cJSON *member_get(const struct place *place, const char *key);
 

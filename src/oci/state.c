@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "oci/member.h"
 
@@ -142,8 +143,7 @@ static int read_state(struct store *store, struct error *err)
 		*err = cause;
 		return error_prefix(err, "container %s", store->id);
 	}
-	json = document_parse(text.data ? text.data : "", text.len, STATE_FILE, err);
-	if (!json)
+	if (json_parse_object(text.data, text.len, STATE_FILE, &json, err) < 0)
 		return error_prefix(err, "container %s", store->id);
 	take_over(store, json);
 	cJSON_Delete(json);

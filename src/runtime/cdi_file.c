@@ -6,6 +6,7 @@
 
 #include <yaml.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 
 /* A Spec nests eight deep. */
@@ -16,21 +17,9 @@
 
 cJSON *cdi_parse_json(const char *text, size_t len, struct error *err)
 {
-	const char *end = text;
-	cJSON *json = cJSON_ParseWithLengthOpts(text, len, &end, false);
-	size_t line = 1, column = 1;
+	cJSON *json = NULL;
 
-	while (json && end < text + len && strchr(" \t\r\n", *end))
-		end++;
-	if (json && end == text + len)
-		return json;
-	cJSON_Delete(json);
-	for (const char *p = text; p < end; p++) {
-		column = *p == '\n' ? 1 : column + 1;
-		line += *p == '\n';
-	}
-	(void)error_set(err, ERR_INVALID, "line %zu, column %zu: not JSON", line, column);
-	return NULL;
+	return json_parse_object(text, len, NULL, &json, err) < 0 ? NULL : json;
 }
 
 /* ---- YAML ---- */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "runtime/caps.h"
 #include "runtime/seccomp.h"
@@ -25,38 +26,15 @@ struct seccomp_subject seccomp_subject_here(uint64_t caps)
 
 /* ---- text ---- */
 
-static int syntax_error(const char *text, const char *end, struct error *err)
-{
-	size_t line = 1, column = 1;
-
-	for (const char *p = text; p < end; p++) {
-		column = *p == '\n' ? 1 : column + 1;
-		line += *p == '\n';
-	}
-	return error_set(err, ERR_INVALID, "line %zu, column %zu: not JSON", line, column);
-}
-
 cJSON *seccomp_json_parse(const char *text, size_t len, struct error *err)
 {
-	const char *end = text;
-	cJSON *json;
+	cJSON *json = NULL;
 
 	if (len > SECCOMP_PROFILE_MAX) {
 		(void)error_set(err, ERR_INVALID, "has %zu bytes, the limit is %zu", len, SECCOMP_PROFILE_MAX);
 		return NULL;
 	}
-	json = cJSON_ParseWithLengthOpts(text, len, &end, false);
-	if (!json) {
-		(void)syntax_error(text, end, err);
-		return NULL;
-	}
-	while (end < text + len && strchr(" \t\r\n", *end))
-		end++;
-	if (end == text + len && cJSON_IsObject(json))
-		return json;
-	(void)(end == text + len ? error_set(err, ERR_INVALID, "not a JSON object") : syntax_error(text, end, err));
-	cJSON_Delete(json);
-	return NULL;
+	return json_parse_object(text, len, NULL, &json, err) < 0 ? NULL : json;
 }
 
 /* ---- conditions of a rule ---- */

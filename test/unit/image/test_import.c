@@ -1,7 +1,7 @@
 /* Archives as real tools write them, and as nobody should. */
 #include "image_fixture.h"
 
-#include "image/strv.h"
+#include "base/strv.h"
 
 struct place {
 	char *dir, *root, *layout;
@@ -216,7 +216,7 @@ static void hostile_archives(void **state)
 	} cases[] = {
 		{ "rm layout/index.json", NULL, ERR_INVALID, "neither an OCI layout" },
 		{ "echo '{}' > layout/index.json", NULL, ERR_INVALID, "index.json: manifest" },
-		{ ": > layout/index.json", NULL, ERR_INVALID, "not a JSON" },
+		{ ": > layout/index.json", NULL, ERR_INVALID, "not JSON" },
 		{ "rm layout/index.json; mkdir layout/index.json", NULL, ERR_INVALID, "not a file" },
 		{ "rm layout/index.json; ln -s /etc/passwd layout/index.json", NULL, ERR_NOT_FOUND, "index.json" },
 		{ "rm layout/index.json; ln -s blobs/none layout/manifest.json", NULL, ERR_NOT_FOUND, "manifest.json" },

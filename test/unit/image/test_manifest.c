@@ -1,7 +1,7 @@
 #include "image_fixture.h"
 
 #include "image/config.h"
-#include "image/json.h"
+#include "base/json.h"
 #include "image/manifest.h"
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -60,14 +60,14 @@ static void refused_cve_2024_3727(void **state)
 		enum error_code code;
 		const char *why;
 	} cases[] = {
-		{ "", NULL, ERR_INVALID, "not a JSON" },
-		{ "{", NULL, ERR_INVALID, "not a JSON" },
-		{ "null", NULL, ERR_INVALID, "not a JSON" },
-		{ "\"x\"", NULL, ERR_INVALID, "not a JSON" },
+		{ "", NULL, ERR_INVALID, "not JSON" },
+		{ "{", NULL, ERR_INVALID, "not JSON" },
+		{ "null", NULL, ERR_INVALID, "not a JSON object" },
+		{ "\"x\"", NULL, ERR_INVALID, "not a JSON object" },
 		{ "[]", NULL, ERR_INVALID, "not a JSON object" },
 		{ "{}", NULL, ERR_INVALID, "neither" },
-		{ "{} x", NULL, ERR_INVALID, "not a JSON" },
-		{ IMAGE("") "{}", NULL, ERR_INVALID, "not a JSON" },
+		{ "{} x", NULL, ERR_INVALID, "not JSON" },
+		{ IMAGE("") "{}", NULL, ERR_INVALID, "not JSON" },
 		{ "{\"schemaVersion\":1,\"fsLayers\":[]}", NULL, ERR_UNIMPLEMENTED, "schema 1" },
 		{ IMAGE(""), "application/vnd.docker.distribution.manifest.v1+prettyjws", ERR_UNIMPLEMENTED, "schema 1" },
 		{ "{\"manifests\":[]," CONFIG ",\"layers\":[]}", NULL, ERR_INVALID, "neither" },
@@ -136,7 +136,7 @@ static void counts_are_limited_cve_2023_25153(void **state)
 		{ "{" CONFIG ",\"layers\":[", LAYER(OCI "layer.v1.tar"), "]}", 128, ERR_EXHAUSTED, "127" },
 		{ "{\"manifests\":[", ENTRY("", "1"), "]}", 1025, ERR_EXHAUSTED, "1024" },
 		{ "{\"layers\":[", "1", "]}", 300000, ERR_EXHAUSTED, "JSON values" },
-		{ "{\"layers\":", "[", "", 5000, ERR_INVALID, "not a JSON" },
+		{ "{\"layers\":", "[", "", 5000, ERR_INVALID, "not JSON" },
 		{ "{\"layers\":[\"", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "\"]}", 140000, ERR_EXHAUSTED, "over the limit" },
 	};
 	struct error err = ERROR_INIT;
@@ -267,7 +267,7 @@ static void config_is_refused(void **state)
 		enum error_code code;
 		const char *why;
 	} cases[] = {
-		{ "x", ERR_INVALID, "not a JSON" },
+		{ "x", ERR_INVALID, "not JSON" },
 		{ "{\"os\":\"windows\"}", ERR_UNIMPLEMENTED, "windows" },
 		{ "{\"config\":{\"Env\":\"A=1\"}}", ERR_INVALID, "'Env' is not a list" },
 		{ "{\"config\":{\"Cmd\":[1]}}", ERR_INVALID, "'Cmd' holds" },

@@ -6,7 +6,7 @@
 #include <sys/mount.h>
 
 #include "image/store.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 struct place {
 	char *dir, *root, *layout, *merged;

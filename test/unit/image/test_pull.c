@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "image/strv.h"
+#include "base/strv.h"
 
 #define PYTHON "/usr/bin/python3"
 

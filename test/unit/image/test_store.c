@@ -7,7 +7,7 @@
 
 #include "base/fault.h"
 #include "image/store.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 struct place {
 	char *dir;  /* scratch */

@@ -111,7 +111,7 @@ static void refusals(void **state)
 		const char *text, *says;
 	} rows[] = {
 		{ false, "{\"cdiVersion\":\n}", "line 2, column 1: not JSON" },
-		{ false, "[]", "not an object" },
+		{ false, "[]", "not a JSON object" },
 		{ true, "", "the file is empty" },
 		{ true, "a: [\n", "not YAML" },
 		{ true, "a: &x 1\nb: *x\n", "line 2, column 4: aliases" },

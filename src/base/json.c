@@ -1,11 +1,11 @@
-#include "image/json.h"
+#include "base/json.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "image/strv.h"
+#include "base/strv.h"
 
 /* 13 MB of cJSON nodes. The largest honest documents are configurations with a few thousand history entries of five values. */
 #define MAX_VALUES 200000
@@ -23,22 +23,50 @@ static size_t count_values(const char *text, size_t len)
 	return n;
 }
 
-int json_parse(const char *text, size_t len, const char *what, cJSON **ret_json, struct error *err)
+static int syntax_error(const char *text, const char *end, struct error *err)
 {
-	const char *end = NULL;
-	cJSON *json;
+	size_t line = 1, column = 1;
+
+	for (const char *p = text; p < end; p++) {
+		column = *p == '\n' ? 1 : column + 1;
+		line += *p == '\n';
+	}
+	return error_set(err, ERR_INVALID, "line %zu, column %zu: not JSON", line, column);
+}
+
+static int parse(const char *text, size_t len, bool may_be_array, cJSON **ret_json, struct error *err)
+{
+	_cleanup_json_ cJSON *json = NULL;
+	const char *end = text;
 
 	if (count_values(text, len) > MAX_VALUES)
-		return error_set(err, ERR_EXHAUSTED, "%s holds more than %d JSON values", what, MAX_VALUES);
+		return error_set(err, ERR_EXHAUSTED, "more than %d JSON values", MAX_VALUES);
 	json = cJSON_ParseWithLengthOpts(text, len, &end, false);
-	while (json && end < text + len && (*end == ' ' || *end == '\n' || *end == '\r' || *end == '\t' || *end == '\0'))
+	while (json && end < text + len && (*end == ' ' || *end == '\n' || *end == '\r' || *end == '\t'))
 		end++;
-	if (!json || end != text + len || (!cJSON_IsObject(json) && !cJSON_IsArray(json))) {
-		cJSON_Delete(json);
-		return error_set(err, ERR_INVALID, "%s is not a JSON document", what);
-	}
-	*ret_json = json;
+	if (!json || end != text + len)
+		return syntax_error(text, end, err);
+	if (!cJSON_IsObject(json) && !(may_be_array && cJSON_IsArray(json)))
+		return error_set(err, ERR_INVALID, "not a JSON object%s", may_be_array ? " or array" : "");
+	*ret_json = steal_ptr(&json);
 	return 0;
+}
+
+static int parse_named(const char *text, size_t len, const char *what, bool may_be_array, cJSON **ret_json, struct error *err)
+{
+	if (parse(text ? text : "", len, may_be_array, ret_json, err) == 0)
+		return 0;
+	return what ? error_prefix(err, "%s", what) : -1;
+}
+
+int json_parse(const char *text, size_t len, const char *what, cJSON **ret_json, struct error *err)
+{
+	return parse_named(text, len, what, true, ret_json, err);
+}
+
+int json_parse_object(const char *text, size_t len, const char *what, cJSON **ret_json, struct error *err)
+{
+	return parse_named(text, len, what, false, ret_json, err);
 }
 
 void json_cleanup(cJSON **json)

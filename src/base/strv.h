@@ -1,6 +1,6 @@
 /* NULL-terminated lists of strings, as struct image hands them out. A list owns its strings. */
-#ifndef MONOPOD_IMAGE_STRV_H
-#define MONOPOD_IMAGE_STRV_H
+#ifndef MONOPOD_BASE_STRV_H
+#define MONOPOD_BASE_STRV_H
 
 #include <stdbool.h>
 #include <stddef.h>

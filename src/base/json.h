@@ -1,11 +1,11 @@
 /*
- * Reading JSON that a registry or an archive sent: cJSON with a budget.
+ * Reading JSON that somebody else wrote (a registry, an archive, an administrator, a plugin): cJSON with a budget.
  *
  * cJSON spends 64 bytes on a value that may take two bytes of text, so the number of values is bounded before parsing; depth is
  * bounded by cJSON itself (CJSON_NESTING_LIMIT, 1000).
  */
-#ifndef MONOPOD_IMAGE_JSON_H
-#define MONOPOD_IMAGE_JSON_H
+#ifndef MONOPOD_BASE_JSON_H
+#define MONOPOD_BASE_JSON_H
 
 #include <cjson/cJSON.h>
 #include <stddef.h>
@@ -13,8 +13,12 @@
 
 #include "base/error.h"
 
-/* The whole text must be one JSON object or array. Errors name `what`. Free with cJSON_Delete() or _cleanup_json_. */
+/* The whole text must be one JSON object or array. Errors give line and column and start with `what`, unless that is NULL.
+ * `text` may be NULL when `len` is 0. Free with cJSON_Delete() or _cleanup_json_. */
 int json_parse(const char *text, size_t len, const char *what, cJSON **ret_json, struct error *err);
+
+/* The same for an object alone. */
+int json_parse_object(const char *text, size_t len, const char *what, cJSON **ret_json, struct error *err);
 
 void json_cleanup(cJSON **json);
 #define _cleanup_json_ __attribute__((cleanup(json_cleanup)))
