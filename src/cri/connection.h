@@ -25,7 +25,7 @@ struct connection_config {
 /* Takes `fd`, a connected non-blocking stream socket, in any case. on_closed is called on success only, never from inside this call. */
 int connection_open(int fd, const struct connection_config *config, struct connection **ret_connection, struct error *err);
 
-/* GOAWAY: open streams are served, then it closes. */
+/* See session_shutdown(); then it closes. */
 void connection_shutdown(struct connection *connection);
 
 /* Now; calls in progress are cancelled. Harmless when it closes already. */

@@ -10,9 +10,15 @@
 #include "cri/session_state.h"
 #include "cri/status.h"
 
-/* Streaming: above the first an operation is asked to stop, below the second to go on. Sixteen DATA frames keep any client busy. */
+/* Streaming: above the first an operation is asked to stop, below the second to go on. Sixteen DATA frames keep any client busy. An
+ * operation that goes on is stopped at CALL_SEND_MAX_BYTES. */
 #define SEND_HIGH_BYTES (256 * 1024)
 #define SEND_LOW_BYTES (64 * 1024)
+
+static struct byte_budget *budget_of(struct stream *stream)
+{
+	return stream->method->streams ? &stream->session->feed_bytes : &stream->session->bytes;
+}
 
 static void drop_chunk(struct stream *stream)
 {
@@ -22,7 +28,7 @@ static void drop_chunk(struct stream *stream)
 	if (!stream->out)
 		stream->out_tail = &stream->out;
 	stream->out_bytes -= chunk->len;
-	session_give_bytes(stream->session, chunk->len);
+	byte_budget_give(budget_of(stream), chunk->len);
 	free(chunk);
 }
 
@@ -166,15 +172,32 @@ static struct chunk *encode(struct session *session, const ProtobufCMessage *mes
 	return chunk;
 }
 
+/* A message may be as large as max_message_bytes, but only the first of those that the client does not take. */
+static int take_room(struct stream *stream, size_t len, struct error *err)
+{
+	if (stream_is_behind(stream) && stream->out_bytes + len > CALL_SEND_MAX_BYTES)
+		return error_set(err, ERR_EXHAUSTED, "messages were lost: %zu bytes wait for a client that does not read",
+				 stream->out_bytes);
+	if (!byte_budget_take(budget_of(stream), len))
+		return error_set(err, ERR_EXHAUSTED, "too many bytes wait for clients that do not read");
+	return 0;
+}
+
+void stream_open_reply(struct stream *stream)
+{
+	if (!stream->has_headers)
+		submit_body(stream);
+}
+
 int stream_send(struct stream *stream, const ProtobufCMessage *message, struct error *err)
 {
 	struct chunk *chunk = encode(stream->session, message, err);
 
 	if (!chunk)
 		return -1;
-	if (!session_take_bytes(stream->session, chunk->len)) {
+	if (take_room(stream, chunk->len, err) < 0) {
 		free(chunk);
-		return error_set(err, ERR_EXHAUSTED, "too many bytes wait for clients that do not read");
+		return -1;
 	}
 	*stream->out_tail = chunk;
 	stream->out_tail = &chunk->next;

@@ -4,6 +4,8 @@
  * An rpc and its stream know each other while both live. When the client has its answer (a deadline) or went away first, the rpc is cut
  * off: its operation is told by on_cancel, from rpc_run_due(), and the answer that it still owes goes nowhere. When the connection ends,
  * the rpc outlives the session too.
+ *
+ * A server stream has no end of its own in sight, so its operation is told of a shutdown at once; a unary call may still answer.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -18,6 +20,8 @@
 
 /* Operations that a client may leave behind by resetting its streams, per stream that it may have open (arbitrary). */
 #define CALLS_PER_STREAM 4
+
+#define RPC_SHUTDOWN "the daemon is shutting down"
 
 static struct rpc *rpc_of(struct call *call)
 {
@@ -81,7 +85,7 @@ static void reply(struct call *call, const ProtobufCMessage *message)
 	struct rpc *rpc = rpc_of(call);
 	struct error err = ERROR_INIT;
 
-	assert(message->descriptor == rpc->method->response);
+	assert(message->descriptor == rpc->method->response && !rpc->method->streams);
 	if (rpc->stream)
 		(void)stream_send(rpc->stream, message, &err);
 	answer(rpc, err.code, err.text);
@@ -98,6 +102,7 @@ static void fail(struct call *call, const struct error *err)
 
 static void finish(struct call *call)
 {
+	assert(rpc_of(call)->method->streams);
 	answer(rpc_of(call), ERR_NONE, NULL);
 }
 
@@ -110,12 +115,23 @@ static void break_off(struct rpc *rpc, const struct error *err)
 	stream_end(stream, err->code, err->text);
 }
 
+static void open_reply(struct call *call)
+{
+	struct rpc *rpc = rpc_of(call);
+
+	assert(rpc->method->streams);
+	if (!rpc->stream)
+		return;
+	stream_open_reply(rpc->stream);
+	session_notify(rpc->session);
+}
+
 static bool send_one(struct call *call, const ProtobufCMessage *message)
 {
 	struct rpc *rpc = rpc_of(call);
 	struct error err = ERROR_INIT;
 
-	assert(message->descriptor == rpc->method->response);
+	assert(message->descriptor == rpc->method->response && rpc->method->streams);
 	if (!rpc->stream)
 		return false;
 	if (stream_send(rpc->stream, message, &err) < 0)
@@ -126,7 +142,7 @@ static bool send_one(struct call *call, const ProtobufCMessage *message)
 	return rpc->stream && !rpc->awaits_drain;
 }
 
-static const struct call_ops wire_ops = { .reply = reply, .fail = fail, .send = send_one, .finish = finish };
+static const struct call_ops wire_ops = { .reply = reply, .fail = fail, .open = open_reply, .send = send_one, .finish = finish };
 
 static struct rpc *rpc_new(struct stream *stream)
 {
@@ -169,6 +185,8 @@ static int prepare(struct stream *stream, struct rpc **ret_rpc, struct error *er
 	const struct session *session = stream->session;
 	struct rpc *rpc;
 
+	if (session->is_leaving && stream->method->streams)
+		return error_set(err, ERR_UNAVAILABLE, RPC_SHUTDOWN);
 	if (session->n_rpcs >= (size_t)session->config.max_streams * CALLS_PER_STREAM)
 		return error_set(err, ERR_UNAVAILABLE, "%zu operations of this connection are in progress already",
 				 session->n_rpcs);
@@ -204,6 +222,20 @@ void rpc_cancel(struct rpc *rpc, enum error_code code, const char *text)
 	rpc->why = code;
 	rpc->why_text = text;
 	make_due(rpc);
+}
+
+void rpc_end_streams(struct session *session)
+{
+	struct rpc *rpc;
+
+	DL_FOREACH (session->rpcs, rpc) {
+		struct stream *stream = rpc->stream;
+
+		if (!stream || !rpc->method->streams)
+			continue;
+		rpc_cancel(rpc, ERR_UNAVAILABLE, RPC_SHUTDOWN);
+		stream_end(stream, ERR_UNAVAILABLE, RPC_SHUTDOWN);
+	}
 }
 
 void rpc_note_drained(struct rpc *rpc)

@@ -27,8 +27,10 @@
 #define BACKED_UP_FRAMES 512
 #define BACKED_UP_BYTES ((size_t)4 * 1024 * 1024)
 
-/* The share of the server's budget that one connection may take. */
+/* The share of the server's budget that one connection may take, and the share of that which its server streams may: a client that
+ * does not read its streams still gets answers to its calls. */
 #define BYTES_SHARE 2
+#define FEED_SHARE 2
 
 int64_t session_now_us(const struct session *session)
 {
@@ -117,6 +119,8 @@ static struct session *allocate(const struct session_config *config)
 	session->config = *config;
 	session->bytes.parent = config->bytes;
 	session->bytes.max = config->bytes ? config->bytes->max / BYTES_SHARE : SIZE_MAX;
+	session->feed_bytes.parent = &session->bytes;
+	session->feed_bytes.max = session->bytes.max / FEED_SHARE;
 	session->opened_us = session_now_us(session);
 	session->active_us = session->opened_us;
 	session->next_event_us = session->opened_us + SESSION_HANDSHAKE_US;
@@ -267,6 +271,8 @@ void session_shutdown(struct session *session)
 	int32_t last = nghttp2_session_get_last_proc_stream_id(session->h2);
 
 	(void)nghttp2_submit_goaway(session->h2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
+	session->is_leaving = true;
+	rpc_end_streams(session);
 	session_notify(session);
 }
 

@@ -13,7 +13,7 @@
  * another operation's answer.
  *
  * Limits, all per connection: streams at once (HTTP/2 setting), calls in progress (four times that: a client that resets its streams
- * leaves operations behind), bytes of requests and replies in memory (byte budget), control frames and resets (rate budget; nghttp2
+ * leaves operations behind), bytes of requests and replies in memory (byte budget, of which server streams have a part), control frames and resets (rate budget; nghttp2
  * has limits of its own for resets, CONTINUATION, SETTINGS entries and unsent acknowledgements), time for the preface and for a request
  * to arrive, time without a sign of life.
  */
@@ -80,7 +80,7 @@ int64_t session_next_event_us(const struct session *session);
 /* Answers calls whose deadline passed, asks for signs of life. -1: the client does not live or does not speak HTTP/2. */
 int session_tick(struct session *session, struct error *err);
 
-/* GOAWAY: streams that are open are served to their end, new ones are not. */
+/* GOAWAY: unary calls that are open are served to their end, server streams end with UNAVAILABLE, new ones of either kind are not taken. */
 void session_shutdown(struct session *session);
 
 /* Nothing to write and no more to come: the connection can be closed. */

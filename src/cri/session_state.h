@@ -16,6 +16,7 @@ struct session {
 	struct session_config config;
 	nghttp2_session *h2;
 	struct byte_budget bytes;
+	struct byte_budget feed_bytes; /* the part of `bytes` that messages of server streams may take */
 	struct rate_budget nuisance;
 	struct stream *streams; /* all that are open; doubly linked */
 	struct stream *ready;   /* requests that are complete, to be started, in order */
@@ -29,6 +30,7 @@ struct session {
 	int64_t next_event_us;
 	unsigned busy; /* inside receive, pull or tick: on_output would be noise */
 	bool has_settings;
+	bool is_leaving;  /* GOAWAY was sent */
 	bool is_nuisance; /* the rate budget is used up */
 };
 
@@ -118,7 +120,8 @@ void stream_drop_request(struct stream *stream);
 /* Ends the call for the client, once; later ends are ignored. `text` may be NULL with ERR_NONE. */
 void stream_end(struct stream *stream, enum error_code code, const char *text);
 
-/* reply.c. A message that cannot be taken returns -1 and changes nothing. */
+/* reply.c. Headers before the first message, when there are none yet. A message that cannot be taken returns -1 and changes nothing. */
+void stream_open_reply(struct stream *stream);
 int stream_send(struct stream *stream, const ProtobufCMessage *message, struct error *err);
 bool stream_is_behind(const struct stream *stream);
 void stream_finish_reply(struct stream *stream, enum error_code code, const char *text);
@@ -129,6 +132,7 @@ void stream_drop_reply(struct stream *stream);
 void rpc_start(struct stream *stream);
 void rpc_cancel(struct rpc *rpc, enum error_code code, const char *text);
 void rpc_note_drained(struct rpc *rpc);
+void rpc_end_streams(struct session *session);
 void rpc_run_due(struct session *session);
 void rpc_cancel_all(struct session *session);
 

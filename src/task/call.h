@@ -6,14 +6,17 @@
  * the call afterwards. When the client goes away or its deadline passes, on_cancel is called once (from the loop, never from inside
  * the operation's own start) and the operation still answers; the answer then goes nowhere.
  *
- * A server-streaming method sends any number of messages with call_send() and then answers with call_finish() or call_fail(). It stops
- * sending when call_send() says so, until on_drain is called: what a client does not read is kept in memory.
+ * A server-streaming method (its row says so) sends any number of messages with call_send() and then answers with call_finish() or
+ * call_fail(). What a client does not read is kept in memory, so a producer that can wait stops when call_send() says so, until on_drain
+ * is called. One that cannot wait (events happen when they happen) sends on and need not count: the call is cancelled, the client told
+ * with RESOURCE_EXHAUSTED, when more waits than CALL_SEND_MAX_BYTES. A shutdown of the server cancels streams at once.
  */
 #ifndef MONOPOD_TASK_CALL_H
 #define MONOPOD_TASK_CALL_H
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -21,9 +24,14 @@
 
 struct call;
 
+/* What may wait of one stream for a client that reads too slowly: some hundred events of the CRI with all their statuses, of 2 KiB to
+ * 4 KiB each. One message larger than this is taken when little waits. */
+#define CALL_SEND_MAX_BYTES ((size_t)1024 * 1024)
+
 struct call_ops {
 	void (*reply)(struct call *call, const ProtobufCMessage *message);
 	void (*fail)(struct call *call, const struct error *err);
+	void (*open)(struct call *call);
 	bool (*send)(struct call *call, const ProtobufCMessage *message);
 	void (*finish)(struct call *call);
 };
@@ -51,8 +59,15 @@ static inline void call_fail(struct call *call, const struct error *err)
 	call->ops->fail(call, err);
 }
 
+/* Sends the headers of a stream's reply before there is a message: a client that waits for them knows that it is subscribed. Optional,
+ * harmless later. */
+static inline void call_open(struct call *call)
+{
+	call->ops->open(call);
+}
+
 /* Encodes and queues one message of a stream. False: the client is behind, the next message is due after on_drain (this one was taken).
- * A message that cannot be taken (over max_message_bytes, no memory) cancels the call. */
+ * A message that cannot be taken (over max_message_bytes, over CALL_SEND_MAX_BYTES, no memory) cancels the call. */
 static inline bool call_send(struct call *call, const ProtobufCMessage *message)
 {
 	return call->ops->send(call, message);

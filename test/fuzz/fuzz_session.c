@@ -1,6 +1,7 @@
 /*
- * A connection's bytes, behind a good preface or (first byte odd) as they are. The second byte says how they are cut. Three operations:
- * one answers at once, one when the test gets to it, one is a stream. Whatever comes, nothing of the byte budget stays taken.
+ * A connection's bytes, behind a good preface or (first byte odd) as they are. The second byte says how they are cut. Four operations:
+ * one answers at once, one when the test gets to it, one is a stream that ends at once, one a stream that goes on until its client is
+ * gone. Whatever comes, nothing of the byte budget stays taken.
  */
 #include "fuzz.h"
 
@@ -34,6 +35,26 @@ static void reply(struct call *call)
 	call_reply(call, &response.base);
 }
 
+static void send_some(struct call *call)
+{
+	Cri__VersionResponse response = CRI__VERSION_RESPONSE__INIT;
+
+	response.version = ((const Cri__VersionRequest *)call->request)->version;
+	for (int i = 0; i < 3; i++)
+		(void)call_send(call, &response.base);
+}
+
+/* Of a call that was held. */
+static void answer(struct call *call)
+{
+	if (strcmp(call->method, "/s") != 0) {
+		reply(call);
+		return;
+	}
+	send_some(call);
+	call_finish(call);
+}
+
 static void op_echo(struct node *node, struct call *call)
 {
 	(void)node;
@@ -44,20 +65,22 @@ static void op_hold(struct node *node, struct call *call)
 {
 	(void)node;
 	if (n_held == MAX_HELD)
-		reply(call);
+		answer(call);
 	else
 		held[n_held++] = call;
 }
 
 static void op_feed(struct node *node, struct call *call)
 {
-	Cri__VersionResponse response = CRI__VERSION_RESPONSE__INIT;
-
 	(void)node;
-	response.version = ((const Cri__VersionRequest *)call->request)->version;
-	for (int i = 0; i < 3; i++)
-		(void)call_send(call, &response.base);
+	send_some(call);
 	call_finish(call);
+}
+
+static void op_subscribe(struct node *node, struct call *call)
+{
+	call_open(call);
+	op_hold(node, call);
 }
 
 #define ROW(title, operation, is_stream)                                                                                           \
@@ -68,7 +91,8 @@ static void op_feed(struct node *node, struct call *call)
 
 static const struct method *find(const char *path, const char **ret_service)
 {
-	static const struct method rows[] = { ROW("/e", op_echo, false), ROW("/h", op_hold, false), ROW("/f", op_feed, true) };
+	static const struct method rows[] = { ROW("/e", op_echo, false), ROW("/h", op_hold, false), ROW("/f", op_feed, true),
+					      ROW("/s", op_subscribe, true) };
 
 	*ret_service = "test";
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -99,7 +123,7 @@ static void drain(struct session *session)
 static void answer_some(size_t keep)
 {
 	while (n_held > keep)
-		reply(held[--n_held]);
+		answer(held[--n_held]);
 }
 
 static void run(struct session *session, const uint8_t *data, size_t size, size_t step)
@@ -115,6 +139,9 @@ static void run(struct session *session, const uint8_t *data, size_t size, size_
 		now_us += STEP_US;
 		if (session_next_event_us(session) <= now_us && session_tick(session, &err) < 0)
 			break;
+		for (size_t i = 0; i < n_held; i++)
+			if (!strcmp(held[i]->method, "/s"))
+				send_some(held[i]);
 		answer_some(n_held / 2);
 	}
 	drain(session);
@@ -138,6 +165,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] % 2 == 0)
 		(void)session_receive(session, (const uint8_t *)PREFACE, sizeof(PREFACE) - 1, &err);
 	run(session, data + 2, size - 2, (size_t)data[1] * 4 + 1);
+	if (data[0] & 4)
+		session_shutdown(session);
 	if (data[0] & 2)
 		answer_some(0);
 	session_free(session);

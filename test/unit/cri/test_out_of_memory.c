@@ -109,7 +109,7 @@ static void record_script(void)
 	for (size_t i = 0; i < 6; i++)
 		buffer_release(&calls[i].in);
 	while (pair_n_held > 0)
-		pair_reply(pair_held[--pair_n_held], "x");
+		pair_settle(pair_held[--pair_n_held], "x");
 	pair_close(pair);
 }
 
@@ -138,12 +138,9 @@ static void play(struct session *session)
 	while (pair_n_held > 1) {
 		struct call *call = pair_held[--pair_n_held];
 
-		if (!strcmp(call->method, "Feed")) {
-			(void)pair_send(call, "one");
-			call_finish(call);
-		} else {
-			pair_reply(call, "late");
-		}
+		if (!strcmp(call->method, "Feed"))
+			call_open(call);
+		pair_settle(call, "late");
 		pull_all(session);
 	}
 	pair_now_us += 2000000;
@@ -171,7 +168,7 @@ static void live_through(void)
 	}
 	countdown = 0;
 	while (pair_n_held > 0)
-		pair_reply(pair_held[--pair_n_held], "to nobody");
+		pair_settle(pair_held[--pair_n_held], "to nobody");
 	assert_int_equal(bytes.used, 0);
 }
 
