@@ -84,6 +84,12 @@ ProtobufCMessage *cli_call_within(struct cli *cli, const char *method, const Pro
 	return connect_daemon(cli, err) < 0 ? NULL : rpc_call_within(&cli->rpc, method, request, timeout_ms, err);
 }
 
+int cli_stream(struct cli *cli, const char *method, const ProtobufCMessage *request, const struct rpc_stream *stream,
+	       struct error *err)
+{
+	return connect_daemon(cli, err) < 0 ? -1 : rpc_stream(&cli->rpc, method, request, stream, err);
+}
+
 static int decide_output(struct cli *cli, struct error *err)
 {
 	if (!cli->output || strcmp(cli->output, "table") == 0)

@@ -67,6 +67,9 @@ ProtobufCMessage *cli_call(struct cli *cli, const char *method, const ProtobufCM
 ProtobufCMessage *cli_call_within(struct cli *cli, const char *method, const ProtobufCMessage *request, int64_t timeout_ms,
 				  struct error *err);
 
+int cli_stream(struct cli *cli, const char *method, const ProtobufCMessage *request, const struct rpc_stream *stream,
+	       struct error *err);
+
 /* For `return cli_usage(err, ...)`. */
 int cli_usage(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,7 +1,7 @@
 /*
  * One call: frames are queued into `out` and sent in as few writes as the socket takes; then the socket is polled until the stream
- * is closed, the deadline passes or the connection breaks. What arrives is put together in struct reply and judged once, at the
- * end, by reply_finish(): trailers decide, not the order of frames.
+ * is closed, the deadline passes or the connection breaks. What arrives goes to struct grpc_reply, which is judged once, at the end:
+ * trailers decide, not the order of frames.
  */
 #include "cli/grpc_client.h"
 
@@ -21,9 +21,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-
-/* The prefix of a message: one byte that says whether it is compressed, four of length. */
-#define FRAME_HEADER 5
+#include "cli/grpc_reply.h"
 
 /* Room for a big list without waiting for our own window updates. */
 #define WINDOW_BYTES ((int32_t)16 * 1024 * 1024)
@@ -36,17 +34,7 @@
 
 #define READ_BYTES 65536
 
-struct reply {
-	int32_t stream_id; /* 0: none is open */
-	bool closed;
-	uint32_t reset_code; /* HTTP/2 error code of the stream's end */
-	long http_status;
-	long grpc_status; /* -1: not seen */
-	char message[ERROR_TEXT_SIZE];
-	struct buffer body; /* frame header and message */
-	bool over_limit;
-	size_t limit_bytes;
-};
+#define FRAME_HEADER GRPC_REPLY_FRAME_HEADER
 
 struct upload {
 	uint8_t header[FRAME_HEADER];
@@ -61,100 +49,36 @@ struct grpc_client {
 	nghttp2_session *session;
 	struct buffer out;
 	bool going_away; /* the server sent GOAWAY: no new stream */
-	struct reply reply;
+	struct grpc_reply reply;
+	int32_t stream_id;   /* of the call; 0: none */
+	bool closed;         /* the stream is */
+	bool cancelled;      /* by the caller */
+	uint32_t reset_code; /* HTTP/2 error code of the stream's end */
 	struct upload upload;
 	int watch_fd;
 	grpc_watch_cb *on_watch;
 	void *watch_arg;
 };
 
-enum error_code grpc_error_code(long status)
-{
-	static const enum error_code codes[] = {
-		[0] = ERR_NONE,           [1] = ERR_CANCELLED,        [2] = ERR_INTERNAL,
-		[3] = ERR_INVALID,        [4] = ERR_DEADLINE,         [5] = ERR_NOT_FOUND,
-		[6] = ERR_EXISTS,         [7] = ERR_DENIED,           [8] = ERR_EXHAUSTED,
-		[9] = ERR_STATE,          [10] = ERR_STATE,           [11] = ERR_INVALID,
-		[12] = ERR_UNIMPLEMENTED, [13] = ERR_INTERNAL,        [14] = ERR_UNAVAILABLE,
-		[15] = ERR_DATA_LOSS,     [16] = ERR_UNAUTHENTICATED,
-	};
-
-	return status >= 0 && status < (long)ARRAY_SIZE(codes) ? codes[status] : ERR_INTERNAL;
-}
-
-/* Percent-decoding of grpc-message, as the protocol asks; a broken escape stays as it is. */
-static void decode_message(char *text, size_t size, const uint8_t *value, size_t len)
-{
-	size_t out = 0;
-
-	for (size_t i = 0; i < len && out + 1 < size; i++) {
-		unsigned byte = value[i];
-		char digits[3] = { 0 };
-		char *end = NULL;
-
-		if (byte == '%' && i + 2 < len) {
-			memcpy(digits, value + i + 1, 2);
-			unsigned long decoded = strtoul(digits, &end, 16);
-
-			if (end == digits + 2) {
-				byte = (unsigned)decoded;
-				i += 2;
-			}
-		}
-		text[out++] = (char)byte;
-	}
-	text[out] = '\0';
-}
-
-static bool header_is(const uint8_t *name, size_t name_len, const char *expected)
-{
-	return name_len == strlen(expected) && memcmp(name, expected, name_len) == 0;
-}
-
-static long header_number(const uint8_t *value, size_t len)
-{
-	char text[16] = { 0 };
-	char *end = NULL;
-	long number;
-
-	if (len == 0 || len >= sizeof(text))
-		return -1;
-	memcpy(text, value, len);
-	number = strtol(text, &end, 10);
-	return *end || number < 0 ? -1 : number;
-}
-
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
 		     const uint8_t *value, size_t value_len, uint8_t flags, void *user_data)
 {
 	struct grpc_client *client = user_data;
-	struct reply *reply = &client->reply;
 
 	(void)session;
 	(void)flags;
-	if (frame->hd.stream_id != reply->stream_id)
-		return 0;
-	if (header_is(name, name_len, ":status"))
-		reply->http_status = header_number(value, value_len);
-	else if (header_is(name, name_len, "grpc-status"))
-		reply->grpc_status = header_number(value, value_len);
-	else if (header_is(name, name_len, "grpc-message"))
-		decode_message(reply->message, sizeof(reply->message), value, value_len);
+	if (frame->hd.stream_id == client->stream_id)
+		grpc_reply_header(&client->reply, (const char *)name, name_len, (const char *)value, value_len);
 	return 0;
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t len, void *user_data)
 {
 	struct grpc_client *client = user_data;
-	struct reply *reply = &client->reply;
-	struct error ignored = ERROR_INIT;
 
 	(void)flags;
-	if (stream_id != reply->stream_id || reply->over_limit)
+	if (stream_id != client->stream_id || client->reply.failed || grpc_reply_data(&client->reply, data, len) == 0)
 		return 0;
-	if (buffer_append(&reply->body, data, len, &ignored) == 0)
-		return 0;
-	reply->over_limit = true;
 	return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_CANCEL) == 0 ? 0
 												     : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
@@ -164,9 +88,9 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
 	struct grpc_client *client = user_data;
 
 	(void)session;
-	if (stream_id == client->reply.stream_id) {
-		client->reply.closed = true;
-		client->reply.reset_code = error_code;
+	if (stream_id == client->stream_id) {
+		client->closed = true;
+		client->reset_code = error_code;
 	}
 	return 0;
 }
@@ -178,6 +102,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	(void)session;
 	if (frame->hd.type == NGHTTP2_GOAWAY)
 		client->going_away = true;
+	if (frame->hd.type == NGHTTP2_HEADERS && frame->hd.stream_id == client->stream_id)
+		grpc_reply_headers_end(&client->reply);
 	return 0;
 }
 
@@ -303,9 +229,14 @@ void grpc_client_close(struct grpc_client *client)
 		return;
 	session_close(client);
 	buffer_release(&client->out);
-	buffer_release(&client->reply.body);
+	grpc_reply_release(&client->reply);
 	free(client->path);
 	free(client);
+}
+
+void grpc_client_cancel(struct grpc_client *client)
+{
+	client->cancelled = true;
 }
 
 void grpc_client_watch(struct grpc_client *client, int fd, grpc_watch_cb *callback, void *arg)
@@ -441,10 +372,11 @@ static int submit(struct grpc_client *client, const struct grpc_call *call, stru
 		header("user-agent", "monopod/" MONOPOD_VERSION),
 		header("grpc-timeout", timeout),
 	};
-	id = nghttp2_submit_request(client->session, NULL, headers, ARRAY_SIZE(headers), &provider, NULL);
+	/* The last header is the time-out. */
+	id = nghttp2_submit_request(client->session, NULL, headers, ARRAY_SIZE(headers) - (call->timeout_ms == 0), &provider, NULL);
 	if (id < 0)
 		return error_set(err, ERR_INTERNAL, "submit request: %s", nghttp2_strerror(id));
-	client->reply.stream_id = id;
+	client->stream_id = id;
 	return 0;
 }
 
@@ -454,29 +386,38 @@ static int fail(struct error *err, const struct error *failure)
 	return -1;
 }
 
-/* One turn of waiting: sends, polls, receives. */
-static int turn(struct grpc_client *client, int64_t deadline_us, struct error *err)
+static int wait_for_events(struct pollfd fds[2], int64_t deadline_us, struct error *err)
 {
-	struct pollfd fds[2] = { { .fd = client->fd, .events = POLLIN }, { .fd = client->watch_fd, .events = POLLIN } };
 	int64_t left_us = deadline_us - clock_monotonic_us();
-	struct error failure = ERROR_INIT;
 	struct timespec left = { .tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000 };
 
 	if (left_us <= 0)
 		return error_set(err, ERR_DEADLINE, "no answer in time");
+	if (ppoll(fds, 2, deadline_us == INT64_MAX ? NULL : &left, NULL) < 0) {
+		fds[0].revents = fds[1].revents = 0;
+		return errno == EINTR ? 0 : error_sys(err, errno, "wait for the daemon");
+	}
+	return 0;
+}
+
+/* One turn of waiting: polls, receives, sends. */
+static int turn(struct grpc_client *client, int64_t deadline_us, struct error *err)
+{
+	struct pollfd fds[2] = { { .fd = client->fd, .events = POLLIN }, { .fd = client->watch_fd, .events = POLLIN } };
+	struct error failure = ERROR_INIT;
+
 	if (client->out.len > 0)
 		fds[0].events |= POLLOUT;
-	if (ppoll(fds, ARRAY_SIZE(fds), &left, NULL) < 0) {
-		if (errno == EINTR)
-			return 0;
-		return error_sys(err, errno, "wait for the daemon");
-	}
+	if (wait_for_events(fds, deadline_us, err) < 0)
+		return -1;
 	if (fds[1].revents)
 		client->on_watch(client->watch_arg);
-	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) && receive(client, &failure) < 0 && !client->reply.closed)
+	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) && receive(client, &failure) < 0 && !client->closed)
 		return fail(err, &failure);
+	if (client->cancelled)
+		return error_set(err, ERR_CANCELLED, "given up");
 	/* With the answer complete it does not matter whether the server still takes our acknowledgements. */
-	if (flush(client, &failure) < 0 && !client->reply.closed)
+	if (flush(client, &failure) < 0 && !client->closed)
 		return fail(err, &failure);
 	return 0;
 }
@@ -486,48 +427,8 @@ static void abandon(struct grpc_client *client)
 {
 	struct error ignored = ERROR_INIT;
 
-	(void)nghttp2_submit_rst_stream(client->session, NGHTTP2_FLAG_NONE, client->reply.stream_id, NGHTTP2_CANCEL);
+	(void)nghttp2_submit_rst_stream(client->session, NGHTTP2_FLAG_NONE, client->stream_id, NGHTTP2_CANCEL);
 	(void)flush(client, &ignored);
-}
-
-static int reply_message(const struct reply *reply, struct buffer *response, struct error *err)
-{
-	const uint8_t *body = (const uint8_t *)reply->body.data;
-	size_t len;
-
-	if (reply->body.len < FRAME_HEADER)
-		return error_set(err, ERR_INTERNAL, "the answer has a status but no message");
-	if (body[0] != 0)
-		return error_set(err, ERR_UNIMPLEMENTED, "the answer is compressed, which was not asked for");
-	len = (size_t)body[1] << 24 | (size_t)body[2] << 16 | (size_t)body[3] << 8 | body[4];
-	if (len != reply->body.len - FRAME_HEADER)
-		return error_set(err, ERR_INTERNAL, "the answer holds %zu bytes and announces %zu", reply->body.len - FRAME_HEADER,
-				 len);
-	return buffer_append(response, body + FRAME_HEADER, len, err);
-}
-
-static int reply_finish(const struct reply *reply, struct buffer *response, struct error *err)
-{
-	if (reply->over_limit)
-		return error_set(err, ERR_EXHAUSTED, "the answer is larger than %zu bytes", reply->limit_bytes);
-	if (reply->grpc_status > 0)
-		return error_set(err, grpc_error_code(reply->grpc_status), "%s",
-				 reply->message[0] ? reply->message : "no reason given");
-	if (reply->grpc_status == 0)
-		return reply_message(reply, response, err);
-	if (reply->http_status > 0 && reply->http_status != 200)
-		return error_set(err, ERR_UNAVAILABLE, "HTTP status %ld", reply->http_status);
-	return error_set(err, reply->reset_code == NGHTTP2_CANCEL ? ERR_CANCELLED : ERR_UNAVAILABLE,
-			 "the daemon reset the call: %s", nghttp2_http2_strerror(reply->reset_code));
-}
-
-static void reply_reset(struct reply *reply, const struct grpc_call *call)
-{
-	struct buffer body = reply->body;
-
-	buffer_clear(&body);
-	body.max = call->response->max + FRAME_HEADER;
-	*reply = (struct reply){ .grpc_status = -1, .body = body, .limit_bytes = call->response->max };
 }
 
 /* Takes in what the server sent since the last call (pings, GOAWAY, its end), and connects again when the connection is over. */
@@ -543,27 +444,34 @@ static int refresh(struct grpc_client *client, struct error *err)
 	return client_connect(client, err);
 }
 
-int grpc_client_call(struct grpc_client *client, const struct grpc_call *call, struct error *err)
+static int prepare(struct grpc_client *client, const struct grpc_call *call, struct error *err)
 {
-	int64_t deadline_us = clock_monotonic_us() + call->timeout_ms * 1000;
-
-	reply_reset(&client->reply, call);
+	grpc_reply_reset(&client->reply, call);
+	client->stream_id = 0;
+	client->closed = client->cancelled = false;
 	if (call->request_len > UINT32_MAX - FRAME_HEADER)
 		return error_set(err, ERR_INVALID, "the request is larger than gRPC can frame");
-	if (refresh(client, err) < 0 || submit(client, call, err) < 0)
+	return refresh(client, err) < 0 || submit(client, call, err) < 0 ? -1 : 0;
+}
+
+int grpc_client_call(struct grpc_client *client, const struct grpc_call *call, struct error *err)
+{
+	int64_t deadline_us = call->timeout_ms ? clock_monotonic_us() + call->timeout_ms * 1000 : INT64_MAX;
+
+	if (prepare(client, call, err) < 0)
 		return -1;
 	if (flush(client, err) < 0) {
 		session_close(client);
 		return -1;
 	}
-	while (!client->reply.closed) {
+	while (!client->closed) {
 		if (turn(client, deadline_us, err) == 0)
 			continue;
-		if (err->code == ERR_DEADLINE)
+		if (err->code == ERR_DEADLINE || err->code == ERR_CANCELLED)
 			abandon(client);
 		else
 			session_close(client);
 		return -1;
 	}
-	return reply_finish(&client->reply, call->response, err);
+	return grpc_reply_finish(&client->reply, client->reset_code, err);
 }

@@ -1,5 +1,5 @@
 /*
- * A gRPC client for unary calls over one unix socket connection, blocking, for one thread.
+ * A gRPC client for unary and server-streaming calls over one unix socket connection, blocking, for one thread.
  *
  * The wire is gRPC over HTTP/2 (grpc/doc/PROTOCOL-HTTP2.md) without TLS and without message compression. Calls run one after
  * another on the same connection. A connection that the server closed between two calls (GOAWAY, restart) is opened anew; one that
@@ -21,10 +21,18 @@ struct grpc_client;
 
 struct grpc_call {
 	const char *path;        /* "/runtime.v1.RuntimeService/Version" */
-	int64_t timeout_ms;      /* over 0; sent as grpc-timeout and kept here too */
+	int64_t timeout_ms;      /* sent as grpc-timeout and kept here too; 0: none */
 	const void *request;     /* the encoded message */
 	size_t request_len;      /* at most UINT32_MAX */
-	struct buffer *response; /* gets the encoded reply; its max is the limit */
+	struct buffer *response; /* unary: gets the encoded reply; its max is the limit */
+
+	/* Server-streaming when on_message is there: it gets each message as it comes, and gives the stream up by -1 and an error. on_open
+	 * (may be NULL) is called when the server has taken the call. Neither may use the client for anything but
+	 * grpc_client_cancel(). */
+	int (*on_message)(void *arg, const uint8_t *data, size_t len, struct error *err);
+	void (*on_open)(void *arg);
+	void *arg;
+	size_t max_message; /* bytes of one message */
 };
 
 /* Connects. ERR_UNAVAILABLE, with what to do about it, when nobody listens. */
@@ -39,6 +47,9 @@ void grpc_client_close(struct grpc_client *client);
 /* Fails with the code that the grpc-status stands for and the server's message, with ERR_DEADLINE when the time is up (the stream is
  * reset, the connection stays usable), with ERR_UNAVAILABLE when the connection broke. */
 int grpc_client_call(struct grpc_client *client, const struct grpc_call *call, struct error *err);
+
+/* From a callback of the call: it ends with ERR_CANCELLED, the stream is reset, the connection stays usable. */
+void grpc_client_cancel(struct grpc_client *client);
 
 /* While a call waits, also poll `fd` for reading and call back when it is ready: lets one thread time events that happen during a
  * call. fd -1 ends it. The callback must make the descriptor unreadable. */

@@ -29,6 +29,19 @@ ProtobufCMessage *rpc_call(const struct rpc *rpc, const char *method, const Prot
 ProtobufCMessage *rpc_call_within(const struct rpc *rpc, const char *method, const ProtobufCMessage *request, int64_t timeout_ms,
 				  struct error *err);
 
+/* Who reads a stream. */
+struct rpc_stream {
+	int (*on_message)(void *arg, const ProtobufCMessage *message,
+			  struct error *err); /* -1 gives the stream up; see grpc_client.h */
+	void (*on_open)(void *arg);           /* the server has taken the call; may be NULL */
+	void *arg;
+};
+
+/* As rpc_call() for a server-streaming method: returns when the stream has ended. Without a deadline unless rpc->timeout_ms says one
+ * or the method moves an image. */
+int rpc_stream(const struct rpc *rpc, const char *method, const ProtobufCMessage *request, const struct rpc_stream *stream,
+	       struct error *err);
+
 static inline void rpc_cleanup(void *message)
 {
 	protobuf_c_message_free_unpacked(*(ProtobufCMessage **)message, NULL);

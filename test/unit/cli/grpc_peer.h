@@ -29,6 +29,8 @@ struct peer_reply {
 	size_t announce_extra; /* announce more bytes than come */
 	bool silent;           /* never answer */
 	bool reset;            /* RST_STREAM instead of an answer */
+	bool raw;              /* `data` is framed already: any number of messages */
+	bool hold_open;        /* no end behind the message */
 	bool hang_up;          /* close the connection instead */
 	bool hang_up_after;    /* close it after the answer */
 	int http_status;       /* 0: 200 */
@@ -94,7 +96,9 @@ static inline ssize_t peer_read_body(nghttp2_session *session, int32_t stream, u
 	if (n)
 		memcpy(out, p->body + p->body_sent, n);
 	p->body_sent += n;
-	if (p->body_sent == p->body_len) {
+	if (p->reply.hold_open && n == 0)
+		return NGHTTP2_ERR_DEFERRED;
+	if (p->body_sent == p->body_len && !p->reply.hold_open) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		if (p->reply.status >= 0) {
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -111,8 +115,13 @@ static inline void peer_frame_body(struct peer *p)
 	free(p->body);
 	p->body_len = p->body_sent = 0;
 	p->body = malloc(5 + p->reply.len);
-	if (p->reply.status > 0 || !p->body)
+	if ((p->reply.status > 0 && !p->reply.raw) || !p->body)
 		return;
+	if (p->reply.raw) {
+		p->body_len = p->reply.len;
+		memcpy(p->body, p->reply.data, p->reply.len);
+		return;
+	}
 	p->body[0] = p->reply.compressed_flag;
 	p->body[1] = (uint8_t)(announced >> 24);
 	p->body[2] = (uint8_t)(announced >> 16);

@@ -274,6 +274,183 @@ static void test_watched_descriptor(void **state)
 	(void)close(fds[1]);
 }
 
+/* ---- streams ---- */
+
+struct listener {
+	struct grpc_client *client;
+	unsigned opened, messages;
+	size_t bytes;
+	char last[16];
+	unsigned give_up_at, cancel_at; /* 0: never */
+};
+
+static void on_open(void *arg)
+{
+	struct listener *listener = arg;
+
+	assert_int_equal(listener->messages, 0);
+	listener->opened++;
+}
+
+static int on_message(void *arg, const uint8_t *data, size_t len, struct error *err)
+{
+	struct listener *listener = arg;
+
+	(void)snprintf(listener->last, sizeof(listener->last), "%.*s", (int)len, (const char *)data);
+	listener->bytes += len;
+	listener->messages++;
+	if (listener->messages == listener->cancel_at)
+		grpc_client_cancel(listener->client);
+	return listener->messages == listener->give_up_at ? error_set(err, ERR_STATE, "enough") : 0;
+}
+
+static int listen_to(struct fixture *f, struct listener *listener, int64_t timeout_ms)
+{
+	const struct grpc_call call = { .path = "/test.Service/Feed",
+					.timeout_ms = timeout_ms,
+					.request = "abc",
+					.request_len = 3,
+					.on_message = on_message,
+					.on_open = on_open,
+					.arg = listener,
+					.max_message = 1000 };
+
+	f->err = (struct error)ERROR_INIT;
+	listener->client = f->client;
+	return grpc_client_call(f->client, &call, &f->err);
+}
+
+static const char three[] = "\0\0\0\0\3one\0\0\0\0\0\0\0\0\0\5three";
+
+static void test_stream(void **state)
+{
+	struct fixture *f = *state;
+	struct listener listener = { 0 };
+
+	f->script.reply = (struct peer_reply){ .raw = true, .data = three, .len = sizeof(three) - 1 };
+	assert_int_equal(listen_to(f, &listener, 0), 0);
+	assert_int_equal(listener.opened, 1);
+	assert_int_equal(listener.messages, 3);
+	assert_int_equal(listener.bytes, 8);
+	assert_string_equal(listener.last, "three");
+	assert_string_equal(f->script.timeout, ""); /* it may last for ever */
+	/* Unary calls share the connection. */
+	f->script.reply = (struct peer_reply){ .data = "x", .len = 1 };
+	assert_int_equal(call(f), 0);
+	assert_int_equal(f->peer.connections, 1);
+}
+
+static void test_empty_stream(void **state)
+{
+	struct fixture *f = *state;
+	struct listener listener = { 0 };
+
+	f->script.reply = (struct peer_reply){ .raw = true, .data = "", .len = 0 };
+	assert_int_equal(listen_to(f, &listener, 5000), 0);
+	assert_int_equal(listener.opened, 1);
+	assert_int_equal(listener.messages, 0);
+	assert_string_equal(f->script.timeout, "5000m");
+}
+
+/* Many at once, each within the limit, all together far beyond. */
+static void test_many_messages(void **state)
+{
+	struct fixture *f = *state;
+	struct listener listener = { 0 };
+	const size_t n = 3000, size = 5 + 1000;
+	uint8_t *data = calloc(n, size);
+
+	assert_non_null(data);
+	for (size_t i = 0; i < n; i++) {
+		data[i * size + 3] = 1000 >> 8;
+		data[i * size + 4] = 1000 & 0xff;
+	}
+	f->script.reply = (struct peer_reply){ .raw = true, .data = data, .len = n * size };
+	assert_int_equal(listen_to(f, &listener, 0), 0);
+	assert_int_equal(listener.messages, n);
+	assert_int_equal(listener.bytes, n * 1000);
+	data[size + 4]++;
+	listener = (struct listener){ 0 };
+	assert_int_equal(listen_to(f, &listener, 0), -1);
+	assert_int_equal(f->err.code, ERR_EXHAUSTED);
+	assert_int_equal(listener.messages, 1);
+	free(data);
+}
+
+static void test_stream_fails_at_its_end(void **state)
+{
+	struct fixture *f = *state;
+	struct listener listener = { 0 };
+
+	f->script.reply = (struct peer_reply){ .raw = true, .data = three, .len = 8, .status = 8, .message = "too slow" };
+	assert_int_equal(listen_to(f, &listener, 0), -1);
+	assert_int_equal(f->err.code, ERR_EXHAUSTED);
+	assert_string_equal(f->err.text, "too slow");
+	assert_int_equal(listener.messages, 1);
+	listener = (struct listener){ 0 };
+	f->script.reply = (struct peer_reply){ .raw = true, .data = three, .len = sizeof(three) - 3 };
+	assert_int_equal(listen_to(f, &listener, 0), -1);
+	assert_int_equal(f->err.code, ERR_INTERNAL);
+	listener = (struct listener){ 0 };
+	f->script.reply = (struct peer_reply){ .raw = true, .data = "\1\0\0\0\1x", .len = 6 };
+	assert_int_equal(listen_to(f, &listener, 0), -1);
+	assert_int_equal(f->err.code, ERR_UNIMPLEMENTED);
+	listener = (struct listener){ 0 };
+	f->script.reply = (struct peer_reply){ .raw = true, .data = three, .len = sizeof(three) - 1, .status = -1 };
+	assert_int_equal(listen_to(f, &listener, 0), -1);
+	assert_int_equal(f->err.code, ERR_UNAVAILABLE);
+}
+
+/* The reader has enough, by itself or because of what a watched descriptor said; the connection stays. */
+static void test_stream_is_given_up(void **state)
+{
+	struct fixture *f = *state;
+	struct listener listener = { .give_up_at = 2 };
+
+	f->script.reply = (struct peer_reply){ .raw = true, .data = three, .len = sizeof(three) - 1, .hold_open = true };
+	assert_int_equal(listen_to(f, &listener, 0), -1);
+	assert_int_equal(f->err.code, ERR_STATE);
+	assert_string_equal(f->err.text, "enough");
+	assert_int_equal(listener.messages, 2);
+	listener = (struct listener){ .cancel_at = 3 };
+	assert_int_equal(listen_to(f, &listener, 0), -1);
+	assert_int_equal(f->err.code, ERR_CANCELLED);
+	listener = (struct listener){ 0 };
+	assert_int_equal(listen_to(f, &listener, 100), -1);
+	assert_int_equal(f->err.code, ERR_DEADLINE);
+	assert_int_equal(listener.messages, 3);
+	f->script.reply = (struct peer_reply){ .data = "x", .len = 1 };
+	assert_int_equal(call(f), 0);
+	assert_int_equal(f->peer.connections, 1);
+}
+
+static void on_interrupt(void *arg)
+{
+	int *fds = ((void **)arg)[0];
+	char byte;
+
+	assert_int_equal(read(fds[0], &byte, 1), 1);
+	grpc_client_cancel(((void **)arg)[1]);
+}
+
+static void test_watch_cancels_a_stream(void **state)
+{
+	struct fixture *f = *state;
+	struct listener listener = { 0 };
+	int fds[2];
+	void *arg[2] = { fds, f->client };
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	grpc_client_watch(f->client, fds[0], on_interrupt, arg);
+	f->script.reply = (struct peer_reply){ .silent = true };
+	assert_int_equal(listen_to(f, &listener, 0), -1);
+	assert_int_equal(f->err.code, ERR_CANCELLED);
+	grpc_client_watch(f->client, -1, NULL, NULL);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
 static void test_not_http2(void **state)
 {
 	int fds[2];
@@ -337,6 +514,12 @@ int main(void)
 		WITH_PEER(test_wrong_answers),
 		WITH_PEER(test_answer_over_the_limit),
 		WITH_PEER(test_watched_descriptor),
+		WITH_PEER(test_stream),
+		WITH_PEER(test_empty_stream),
+		WITH_PEER(test_many_messages),
+		WITH_PEER(test_stream_fails_at_its_end),
+		WITH_PEER(test_stream_is_given_up),
+		WITH_PEER(test_watch_cancels_a_stream),
 		cmocka_unit_test(test_not_http2),
 		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_status_codes),
