@@ -45,12 +45,21 @@ int check_pull_image(const ProtobufCMessage *request, struct error *err)
 	return pull->auth ? RULES_APPLY(FIELD(NULL, "auth"), auth_rules, pull->auth, err) : 0;
 }
 
-int check_list_images(const ProtobufCMessage *request, struct error *err)
+static int check_filter(const Cri__ImageFilter *filter, struct error *err)
 {
-	const Cri__ImageFilter *filter = ((const Cri__ListImagesRequest *)request)->filter;
 	const struct field *at = FIELD(FIELD(NULL, "filter"), "image");
 
 	if (!filter || !filter->image)
 		return 0;
 	return text_check(FIELD(at, "image"), &text_optional_image, filter->image->image, err);
+}
+
+int check_list_images(const ProtobufCMessage *request, struct error *err)
+{
+	return check_filter(((const Cri__ListImagesRequest *)request)->filter, err);
+}
+
+int check_stream_images(const ProtobufCMessage *request, struct error *err)
+{
+	return check_filter(((const Cri__StreamImagesRequest *)request)->filter, err);
 }

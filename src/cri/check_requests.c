@@ -42,18 +42,34 @@ static const struct rule container_filter_rules[] = {
 	SELECTOR_RULE(Cri__ContainerFilter),
 };
 
+static int check_pod_filter(const Cri__PodSandboxFilter *filter, struct error *err)
+{
+	return filter ? RULES_APPLY(FIELD(NULL, "filter"), pod_filter_rules, filter, err) : 0;
+}
+
 int check_list_pod_sandbox(const ProtobufCMessage *request, struct error *err)
 {
-	const Cri__ListPodSandboxRequest *list = (const Cri__ListPodSandboxRequest *)request;
+	return check_pod_filter(((const Cri__ListPodSandboxRequest *)request)->filter, err);
+}
 
-	return list->filter ? RULES_APPLY(FIELD(NULL, "filter"), pod_filter_rules, list->filter, err) : 0;
+int check_stream_pod_sandboxes(const ProtobufCMessage *request, struct error *err)
+{
+	return check_pod_filter(((const Cri__StreamPodSandboxesRequest *)request)->filter, err);
+}
+
+static int check_container_filter(const Cri__ContainerFilter *filter, struct error *err)
+{
+	return filter ? RULES_APPLY(FIELD(NULL, "filter"), container_filter_rules, filter, err) : 0;
 }
 
 int check_list_containers(const ProtobufCMessage *request, struct error *err)
 {
-	const Cri__ListContainersRequest *list = (const Cri__ListContainersRequest *)request;
+	return check_container_filter(((const Cri__ListContainersRequest *)request)->filter, err);
+}
 
-	return list->filter ? RULES_APPLY(FIELD(NULL, "filter"), container_filter_rules, list->filter, err) : 0;
+int check_stream_containers(const ProtobufCMessage *request, struct error *err)
+{
+	return check_container_filter(((const Cri__StreamContainersRequest *)request)->filter, err);
 }
 
 int check_arguments(const struct field *at, const char *name, char *const *items, size_t count, struct error *err)

@@ -13,9 +13,10 @@
 		.response = &prefix##__##response_type##__descriptor, .streams = (is_stream), .check = (check_it), .run = (run_it) \
 	}
 
-/* A row of the CRI: implemented, not built yet, not built yet and server-streaming. */
+/* A row of the CRI: implemented, not built yet; the same of server streams. */
 #define SERVED(in, title, name, check_it) ROW(in, title, cri, name##_request, name##_response, false, check_it, op_##name)
 #define LATER(in, title, name) ROW(in, title, cri, name##_request, name##_response, false, NULL, NULL)
+#define SERVED_STREAM(in, title, name, check_it) ROW(in, title, cri, name##_request, name##_response, true, check_it, op_##name)
 #define LATER_STREAM(in, title, name) ROW(in, title, cri, name##_request, name##_response, true, NULL, NULL)
 
 /* In the order of the contract. */
@@ -26,13 +27,13 @@ static const struct method table[] = {
 	SERVED(SERVICE_RUNTIME, "RemovePodSandbox", remove_pod_sandbox, check_remove_pod_sandbox),
 	SERVED(SERVICE_RUNTIME, "PodSandboxStatus", pod_sandbox_status, check_pod_sandbox_status),
 	SERVED(SERVICE_RUNTIME, "ListPodSandbox", list_pod_sandbox, check_list_pod_sandbox),
-	LATER_STREAM(SERVICE_RUNTIME, "StreamPodSandboxes", stream_pod_sandboxes),
+	SERVED_STREAM(SERVICE_RUNTIME, "StreamPodSandboxes", stream_pod_sandboxes, check_stream_pod_sandboxes),
 	SERVED(SERVICE_RUNTIME, "CreateContainer", create_container, check_create_container),
 	SERVED(SERVICE_RUNTIME, "StartContainer", start_container, check_start_container),
 	SERVED(SERVICE_RUNTIME, "StopContainer", stop_container, check_stop_container),
 	SERVED(SERVICE_RUNTIME, "RemoveContainer", remove_container, check_remove_container),
 	SERVED(SERVICE_RUNTIME, "ListContainers", list_containers, check_list_containers),
-	LATER_STREAM(SERVICE_RUNTIME, "StreamContainers", stream_containers),
+	SERVED_STREAM(SERVICE_RUNTIME, "StreamContainers", stream_containers, check_stream_containers),
 	SERVED(SERVICE_RUNTIME, "ContainerStatus", container_status, check_container_status),
 	SERVED(SERVICE_RUNTIME, "UpdateContainerResources", update_container_resources, check_update_container_resources),
 	SERVED(SERVICE_RUNTIME, "ReopenContainerLog", reopen_container_log, check_reopen_container_log),
@@ -51,7 +52,8 @@ static const struct method table[] = {
 	LATER(SERVICE_RUNTIME, "CheckpointContainer", checkpoint_container),
 	LATER(SERVICE_RUNTIME, "CheckpointPod", checkpoint_pod),
 	LATER(SERVICE_RUNTIME, "RestorePod", restore_pod),
-	ROW(SERVICE_RUNTIME, "GetContainerEvents", cri, get_events_request, container_event_response, true, NULL, NULL),
+	ROW(SERVICE_RUNTIME, "GetContainerEvents", cri, get_events_request, container_event_response, true, NULL,
+	    op_get_container_events),
 	LATER(SERVICE_RUNTIME, "ListMetricDescriptors", list_metric_descriptors),
 	LATER(SERVICE_RUNTIME, "ListPodSandboxMetrics", list_pod_sandbox_metrics),
 	LATER_STREAM(SERVICE_RUNTIME, "StreamPodSandboxMetrics", stream_pod_sandbox_metrics),
@@ -59,7 +61,7 @@ static const struct method table[] = {
 	SERVED(SERVICE_RUNTIME, "UpdatePodSandboxResources", update_pod_sandbox_resources, check_update_pod_sandbox_resources),
 
 	SERVED(SERVICE_IMAGE, "ListImages", list_images, check_list_images),
-	LATER_STREAM(SERVICE_IMAGE, "StreamImages", stream_images),
+	SERVED_STREAM(SERVICE_IMAGE, "StreamImages", stream_images, check_stream_images),
 	SERVED(SERVICE_IMAGE, "ImageStatus", image_status, check_image_status),
 	SERVED(SERVICE_IMAGE, "PullImage", pull_image, check_pull_image),
 	SERVED(SERVICE_IMAGE, "RemoveImage", remove_image, check_remove_image),

@@ -13,6 +13,7 @@
 #include "loop/lane.h"
 #include "runtime/cgroup.h"
 #include "runtime/process.h"
+#include "task/events.h"
 #include "task/exit_container.h"
 #include "task/logs.h"
 #include "task/message.h"
@@ -85,8 +86,27 @@ static const char *broken_rule(const struct container *container)
 	return NULL;
 }
 
+/* Which states the world hears of. A removal that failed is back to EXITED, and a container that was never made is gone: no news. */
+static const struct {
+	bool told;
+	Cri__ContainerEventType type;
+	enum container_state unless_from;
+} news[CONTAINER_STATE_END] = {
+	[CONTAINER_STATE_CREATED] = { true, CRI__CONTAINER_EVENT_TYPE__CONTAINER_CREATED_EVENT, 0 },
+	[CONTAINER_STATE_RUNNING] = { true, CRI__CONTAINER_EVENT_TYPE__CONTAINER_STARTED_EVENT, 0 },
+	[CONTAINER_STATE_EXITED] = { true, CRI__CONTAINER_EVENT_TYPE__CONTAINER_STOPPED_EVENT, CONTAINER_STATE_REMOVING },
+	[CONTAINER_STATE_GONE] = { true, CRI__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT, CONTAINER_STATE_CREATING },
+};
+
+static void tell(struct container *container, enum container_state from)
+{
+	if (news[container->state].told && from != news[container->state].unless_from)
+		event_of_container(container, news[container->state].type);
+}
+
 void container_set_state(struct container *container, enum container_state state)
 {
+	enum container_state from = container->state;
 	const char *rule = NULL;
 
 	if (!container_may_become(container->state, state))
@@ -102,6 +122,7 @@ void container_set_state(struct container *container, enum container_state state
 			  container_state_name(state), rule);
 		abort();
 	}
+	tell(container, from);
 }
 
 char *container_name_key(const struct sandbox *sandbox, const Cri__ContainerConfig *config)

@@ -1,4 +1,4 @@
-/* ListImages, ImageStatus, ImageFsInfo: from the image store's memory, without waiting. RemoveImage deletes files: in a lane. */
+/* ListImages, StreamImages, ImageStatus, ImageFsInfo: from the image store's memory, without waiting. RemoveImage deletes files: in a lane. */
 #include <string.h>
 
 #include <cjson/cJSON.h>
@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "image/image.h"
 #include "loop/lane.h"
+#include "task/feed.h"
 #include "task/machines.h"
 #include "task/message.h"
 #include "task/node_impl.h"
@@ -112,10 +113,9 @@ static void fail_memory(struct call *call)
 
 /* ---- ListImages ---- */
 
-static int collect(struct node *node, const Cri__ListImagesRequest *request, struct image ***ret_images, size_t *ret_n,
-		   struct error *err)
+static int collect(struct node *node, const Cri__ImageFilter *filter, struct image ***ret_images, size_t *ret_n, struct error *err)
 {
-	const char *wanted = request->filter && request->filter->image ? request->filter->image->image : "";
+	const char *wanted = filter && filter->image ? filter->image->image : "";
 	struct image **one;
 
 	if (!*wanted)
@@ -139,7 +139,7 @@ void op_list_images(struct node *node, struct call *call)
 	struct image **images;
 	size_t n;
 
-	if (collect(node, (const Cri__ListImagesRequest *)call->request, &images, &n, &err) < 0) {
+	if (collect(node, ((const Cri__ListImagesRequest *)call->request)->filter, &images, &n, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}
@@ -154,6 +154,40 @@ void op_list_images(struct node *node, struct call *call)
 		fail_memory(call);
 	else
 		call_reply(call, &reply.base);
+}
+
+static ProtobufCMessage *image_item(struct arena *arena, void *object)
+{
+	Cri__Image *message = image_message(arena, object);
+
+	return message ? &message->base : NULL;
+}
+
+static bool send_images(struct call *call, void **items, size_t n)
+{
+	Cri__StreamImagesResponse part = CRI__STREAM_IMAGES_RESPONSE__INIT;
+
+	part.images = (Cri__Image **)items;
+	part.n_images = n;
+	return call_send(call, &part.base);
+}
+
+static void unref_image(void *object)
+{
+	image_unref(object);
+}
+
+void op_stream_images(struct node *node, struct call *call)
+{
+	static const struct feed_kind kind = { .item = image_item, .send = send_images, .unref = unref_image };
+	struct error err = ERROR_INIT;
+	struct image **images;
+	size_t n;
+
+	if (collect(node, ((const Cri__StreamImagesRequest *)call->request)->filter, &images, &n, &err) < 0)
+		call_fail(call, &err);
+	else
+		feed_begin(call, &kind, (void **)images, n);
 }
 
 /* ---- ImageStatus ---- */

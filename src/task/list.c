@@ -1,9 +1,12 @@
-/* ListPodSandbox and ListContainers: kubelet asks both every second, so they only walk memory and copy nothing but pointers. */
+/* ListPodSandbox and ListContainers, and their streams: kubelet asks both every second, so they only walk memory and copy nothing but
+ * pointers. */
 #include "task/list.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "task/feed.h"
 #include "task/message.h"
 #include "task/node_impl.h"
 
@@ -75,6 +78,41 @@ void op_list_pod_sandbox(struct node *node, struct call *call)
 	answer(call, &reply.base);
 }
 
+static ProtobufCMessage *sandbox_item(struct arena *arena, void *object)
+{
+	Cri__PodSandbox *message = sandbox_is_public(object) ? sandbox_message(arena, object) : NULL;
+
+	return message ? &message->base : NULL;
+}
+
+static bool send_sandboxes(struct call *call, void **items, size_t n)
+{
+	Cri__StreamPodSandboxesResponse part = CRI__STREAM_POD_SANDBOXES_RESPONSE__INIT;
+
+	part.pod_sandboxes = (Cri__PodSandbox **)items;
+	part.n_pod_sandboxes = n;
+	return call_send(call, &part.base);
+}
+
+static void unref_sandbox(void *object)
+{
+	sandbox_unref(object);
+}
+
+void op_stream_pod_sandboxes(struct node *node, struct call *call)
+{
+	static const struct feed_kind kind = { .item = sandbox_item, .send = send_sandboxes, .unref = unref_sandbox };
+	const Cri__StreamPodSandboxesRequest *request = (const Cri__StreamPodSandboxesRequest *)call->request;
+	void **objects = calloc(HASH_COUNT(node->sandboxes) + 1, sizeof(*objects));
+	struct sandbox *sandbox, *next;
+	size_t n = 0;
+
+	HASH_ITER (hh, node->sandboxes, sandbox, next)
+		if (objects && sandbox_matches(sandbox, request->filter))
+			objects[n++] = sandbox_ref(sandbox);
+	feed_begin(call, &kind, objects, n);
+}
+
 /* ---- containers ---- */
 
 bool container_matches(const struct container *container, const Cri__ContainerFilter *filter)
@@ -139,4 +177,39 @@ void op_list_containers(struct node *node, struct call *call)
 		if (reply.containers && container_matches(container, request->filter))
 			reply.containers[reply.n_containers++] = container_message(&call->arena, container);
 	answer(call, &reply.base);
+}
+
+static ProtobufCMessage *container_item(struct arena *arena, void *object)
+{
+	Cri__Container *message = container_is_public(object) ? container_message(arena, object) : NULL;
+
+	return message ? &message->base : NULL;
+}
+
+static bool send_containers(struct call *call, void **items, size_t n)
+{
+	Cri__StreamContainersResponse part = CRI__STREAM_CONTAINERS_RESPONSE__INIT;
+
+	part.containers = (Cri__Container **)items;
+	part.n_containers = n;
+	return call_send(call, &part.base);
+}
+
+static void unref_container(void *object)
+{
+	container_unref(object);
+}
+
+void op_stream_containers(struct node *node, struct call *call)
+{
+	static const struct feed_kind kind = { .item = container_item, .send = send_containers, .unref = unref_container };
+	const Cri__StreamContainersRequest *request = (const Cri__StreamContainersRequest *)call->request;
+	void **objects = calloc(HASH_COUNT(node->containers) + 1, sizeof(*objects));
+	struct container *container, *next;
+	size_t n = 0;
+
+	HASH_ITER (hh, node->containers, container, next)
+		if (objects && container_matches(container, request->filter))
+			objects[n++] = container_ref(container);
+	feed_begin(call, &kind, objects, n);
 }

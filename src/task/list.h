@@ -18,6 +18,11 @@ bool container_matches(const struct container *container, const Cri__ContainerFi
 /* How the client called the image, and how we do. */
 Cri__ImageSpec *container_image_spec(struct arena *arena, const struct container *container);
 
+Cri__PodSandboxStatus *sandbox_status_message(struct arena *arena, struct sandbox *sandbox);
+
+/* Of all containers of the pod that are public. */
+Cri__ContainerStatus **sandbox_containers_statuses(struct arena *arena, const struct sandbox *sandbox, size_t *ret_n);
+
 Cri__ContainerStatus *container_status_message(struct arena *arena, struct container *container);
 
 #endif

@@ -23,6 +23,7 @@ struct net_watch;
 struct operation;
 struct spawner;
 struct store;
+struct subscriber;
 
 /* Records, lanes and names are small, but a client that never removes what it makes would fill the node with them: forty times what a
  * kubelet runs by default, and more containers than a pod's manifest can hold. */
@@ -71,6 +72,10 @@ struct node {
 	int64_t net_checked_us;
 	bool net_ready;
 	char net_reason[256];
+
+	struct subscriber *subscribers; /* utlist: to events (events.h) */
+	unsigned n_subscribers;
+	int64_t stamped_ns; /* event_stamp_ns() */
 
 	struct operation *operations; /* utlist: all that are in flight */
 	unsigned pumps;               /* log pumps that write their last */

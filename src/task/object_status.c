@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "task/events.h"
 #include "task/list.h"
 #include "task/message.h"
 #include "task/node_impl.h"
@@ -228,7 +229,7 @@ static Cri__LinuxPodSandboxStatus *namespaces_message(struct arena *arena, const
 	return message;
 }
 
-static Cri__PodSandboxStatus *sandbox_status_message(struct arena *arena, struct sandbox *sandbox)
+Cri__PodSandboxStatus *sandbox_status_message(struct arena *arena, struct sandbox *sandbox)
 {
 	const Cri__PodSandboxConfig *config = sandbox->config;
 	Cri__PodSandboxStatus *message = arena_new(arena, Cri__PodSandboxStatus);
@@ -299,18 +300,19 @@ static char *sandbox_info(struct arena *arena, const struct sandbox *sandbox)
 	return print(root, arena);
 }
 
-/* One call for all: kubelet's event-driven loop takes the containers from here. */
-static void add_containers(struct arena *arena, Cri__PodSandboxStatusResponse *reply, const struct sandbox *sandbox)
+Cri__ContainerStatus **sandbox_containers_statuses(struct arena *arena, const struct sandbox *sandbox, size_t *ret_n)
 {
 	struct container *container;
+	Cri__ContainerStatus **statuses;
 	size_t n = 0;
 
+	*ret_n = 0;
 	DL_COUNT(sandbox->containers, container, n);
-	reply->containers_statuses = arena_new_array(arena, Cri__ContainerStatus *, n + 1);
+	statuses = arena_new_array(arena, Cri__ContainerStatus *, n + 1);
 	DL_FOREACH (sandbox->containers, container)
-		if (reply->containers_statuses && container_is_public(container))
-			reply->containers_statuses[reply->n_containers_statuses++] = container_status_message(arena, container);
-	reply->timestamp = clock_realtime_ns();
+		if (statuses && container_is_public(container))
+			statuses[(*ret_n)++] = container_status_message(arena, container);
+	return statuses;
 }
 
 void op_pod_sandbox_status(struct node *node, struct call *call)
@@ -324,7 +326,9 @@ void op_pod_sandbox_status(struct node *node, struct call *call)
 		return;
 	}
 	reply.status = sandbox_status_message(&call->arena, sandbox);
-	add_containers(&call->arena, &reply, sandbox);
+	/* One call for all: kubelet's event-driven loop takes the containers from here. */
+	reply.containers_statuses = sandbox_containers_statuses(&call->arena, sandbox, &reply.n_containers_statuses);
+	reply.timestamp = event_stamp_ns(node);
 	if (request->verbose) {
 		reply.info = MAP_AS(Cri__PodSandboxStatusResponse__InfoEntry,
 				    info_map(&call->arena, &cri__pod_sandbox_status_response__info_entry__descriptor,

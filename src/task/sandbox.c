@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "loop/lane.h"
 #include "runtime/selinux.h"
+#include "task/events.h"
 #include "task/group.h"
 #include "task/message.h"
 #include "task/node_impl.h"
@@ -55,8 +56,23 @@ static const char *broken_rule(const struct sandbox *sandbox)
 	return NULL;
 }
 
+/* A pod that is not ready may be stopped again, and may fail to be removed: it is told of once. */
+static void tell(struct sandbox *sandbox, enum sandbox_state from)
+{
+	if (sandbox->state == SANDBOX_READY) {
+		event_of_sandbox(sandbox, CRI__CONTAINER_EVENT_TYPE__CONTAINER_CREATED_EVENT);
+		event_of_sandbox(sandbox, CRI__CONTAINER_EVENT_TYPE__CONTAINER_STARTED_EVENT);
+	} else if (sandbox->state == SANDBOX_NOTREADY && !sandbox->stop_told) {
+		event_of_sandbox(sandbox, CRI__CONTAINER_EVENT_TYPE__CONTAINER_STOPPED_EVENT);
+		sandbox->stop_told = true;
+	} else if (sandbox->state == SANDBOX_GONE && from != SANDBOX_CREATING) {
+		event_of_sandbox(sandbox, CRI__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT);
+	}
+}
+
 void sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 {
+	enum sandbox_state from = sandbox->state;
 	const char *rule = NULL;
 
 	if (!sandbox_may_become(sandbox->state, state))
@@ -71,6 +87,7 @@ void sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 			  sandbox_state_name(state), rule);
 		abort();
 	}
+	tell(sandbox, from);
 }
 
 bool sandbox_is_public(const struct sandbox *sandbox)
@@ -308,6 +325,7 @@ struct sandbox *sandbox_from_record(struct node *node, const Store__Sandbox *rec
 	config = NULL;
 	sandbox->state = record->state;
 	sandbox->of_this_boot = !strcmp(record->boot_id, sandbox->node->boot_id);
+	sandbox->stop_told = sandbox->state == SANDBOX_NOTREADY || sandbox->state == SANDBOX_REMOVING;
 	sandbox->released = record->released;
 	sandbox->selinux_pair = record->selinux_pair <= SELINUX_PAIRS ? record->selinux_pair : 0;
 	sandbox->created_at_ns = record->created_at_ns;

@@ -62,7 +62,8 @@ struct sandbox {
 	unsigned refs;
 	enum sandbox_state state;
 	bool released;
-	bool leaving; /* a removal has its turn */
+	bool leaving;   /* a removal has its turn */
+	bool stop_told; /* that it is not ready any more was an event */
 	Cri__PodSandboxConfig *config;
 	char *runtime_handler;
 	char *name_key;

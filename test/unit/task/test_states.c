@@ -11,16 +11,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/mem.h"
 #include "task/container.h"
+#include "task/node_impl.h"
 #include "task/sandbox.h"
 
-/* A sandbox or container as far as its state machine looks at it. */
+/* Last: its macro fail() would change call.h. */
+#include <cmocka.h>
+
+/* A sandbox or container as far as its state machine looks at it: nobody listens to its events. */
+static struct node nobody_listens;
+
 static void change_sandbox(int from, int to)
 {
-	struct sandbox sandbox = { .state = (enum sandbox_state)from };
+	struct sandbox sandbox = { .state = (enum sandbox_state)from, .node = &nobody_listens };
 
 	sandbox_set_state(&sandbox, (enum sandbox_state)to);
 	_exit(sandbox.state == (enum sandbox_state)to ? 0 : 1);
@@ -28,7 +32,7 @@ static void change_sandbox(int from, int to)
 
 static void change_container(int from, int to)
 {
-	struct container container = { .state = (enum container_state)from, .process = { .pidfd = 3 } };
+	struct container container = { .state = (enum container_state)from, .node = &nobody_listens, .process = { .pidfd = 3 } };
 
 	container_set_state(&container, (enum container_state)to);
 	_exit(container.state == (enum container_state)to ? 0 : 1);
@@ -117,7 +121,7 @@ static void test_container(void **state)
 
 static void run_without_process(int from, int to)
 {
-	struct container container = { .state = (enum container_state)from, .process = { .pidfd = -1 } };
+	struct container container = { .state = (enum container_state)from, .node = &nobody_listens, .process = { .pidfd = -1 } };
 
 	container_set_state(&container, (enum container_state)to);
 	_exit(0);
@@ -126,7 +130,7 @@ static void run_without_process(int from, int to)
 static void gone_with_containers(int from, int to)
 {
 	struct container container = { 0 };
-	struct sandbox sandbox = { .state = (enum sandbox_state)from, .containers = &container };
+	struct sandbox sandbox = { .state = (enum sandbox_state)from, .node = &nobody_listens, .containers = &container };
 
 	sandbox_set_state(&sandbox, (enum sandbox_state)to);
 	_exit(0);
