@@ -237,6 +237,7 @@ void grpc_client_close(struct grpc_client *client)
 void grpc_client_cancel(struct grpc_client *client)
 {
 	client->cancelled = true;
+	grpc_reply_cancel(&client->reply);
 }
 
 void grpc_client_watch(struct grpc_client *client, int fd, grpc_watch_cb *callback, void *arg)

@@ -108,6 +108,13 @@ static int give_up(struct grpc_reply *reply)
 	return -1;
 }
 
+void grpc_reply_cancel(struct grpc_reply *reply)
+{
+	if (!reply->failed)
+		(void)error_set(&reply->failure, ERR_CANCELLED, "given up");
+	reply->failed = true;
+}
+
 static size_t announced(const uint8_t *frame)
 {
 	return (size_t)frame[1] << 24 | (size_t)frame[2] << 16 | (size_t)frame[3] << 8 | frame[4];
@@ -140,6 +147,8 @@ static int hand_on(struct grpc_reply *reply)
 		if (check_frame(frame, &reply->failure) < 0 || call->on_message(call->arg, frame + GRPC_REPLY_FRAME_HEADER,
 										len - GRPC_REPLY_FRAME_HEADER, &reply->failure) < 0)
 			return give_up(reply);
+		if (reply->failed)
+			return -1;
 		buffer_consume(&reply->body, len);
 	}
 	return 0;

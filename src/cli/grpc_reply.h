@@ -38,6 +38,9 @@ void grpc_reply_header(struct grpc_reply *reply, const char *name, size_t name_l
 void grpc_reply_headers_end(struct grpc_reply *reply);
 int grpc_reply_data(struct grpc_reply *reply, const uint8_t *data, size_t len);
 
+/* The caller has enough: nothing more is handed on. */
+void grpc_reply_cancel(struct grpc_reply *reply);
+
 /* The stream is closed; `reset_code` is HTTP/2's. */
 int grpc_reply_finish(struct grpc_reply *reply, uint32_t reset_code, struct error *err);
 

@@ -412,9 +412,10 @@ static void test_stream_is_given_up(void **state)
 	assert_int_equal(f->err.code, ERR_STATE);
 	assert_string_equal(f->err.text, "enough");
 	assert_int_equal(listener.messages, 2);
-	listener = (struct listener){ .cancel_at = 3 };
+	listener = (struct listener){ .cancel_at = 2 };
 	assert_int_equal(listen_to(f, &listener, 0), -1);
 	assert_int_equal(f->err.code, ERR_CANCELLED);
+	assert_int_equal(listener.messages, 2);
 	listener = (struct listener){ 0 };
 	assert_int_equal(listen_to(f, &listener, 100), -1);
 	assert_int_equal(f->err.code, ERR_DEADLINE);
