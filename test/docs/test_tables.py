@@ -12,6 +12,7 @@ IMAGES = (ROOT / "docs" / "images.md").read_text()
 
 # What RunPodSandbox and CreateContainer take. Boxes of a number and what is for another operating system are no rows of their own.
 ROOTS = ["RunPodSandboxRequest", "ContainerConfig"]
+STREAMS = "Streams"  # its rows are RPCs
 NO_ROWS = re.compile(r"Windows\w+|Int64Value")
 
 SECTIONS_OF_IMAGES = ["References", "Registries", "Formats", "Store", "Unpacking", "Without a registry", "Speed"]
@@ -80,6 +81,8 @@ def exists(name):
 def mistakes_of_support(text, contract=CONTRACT):
     wanted, found, mistakes = fields_of_contract(contract), [], []
     for section, cells in rows(text):
+        if section == STREAMS:
+            continue
         field = f"{section}.{cells[0].strip('`')}"
         found.append(field)
         if len(cells) != 5 or not all(cells):
@@ -91,6 +94,18 @@ def mistakes_of_support(text, contract=CONTRACT):
     mistakes += [f"{field}: no such field" for field in sorted(set(found) - wanted)]
     mistakes += [f"{field}: has two rows" for field in sorted({field for field in found if found.count(field) > 1})]
     return mistakes
+
+
+def mistakes_of_streams(text, contract=CONTRACT):
+    wanted, found, mistakes = set(re.findall(r"rpc (\w+)\(\w+\) returns \(stream ", contract)), [], []
+    for section, cells in rows(text):
+        if section != STREAMS:
+            continue
+        found.append(cells[0].strip("`"))
+        if len(cells) != 3 or not all(cells) or not names_of_tests(cells[2]):
+            mistakes.append(f"{found[-1]}: has an empty cell or names no test")
+        mistakes += [f"{found[-1]}: there is no test {name}" for name in names_of_tests(cells[-1]) if not exists(name)]
+    return mistakes + [f"{name}: has no row, or more than one" for name in sorted(wanted | set(found)) if found.count(name) != 1]
 
 
 def mistakes_of_security(text):
@@ -124,6 +139,12 @@ def mistakes_of_images(text):
 
 def test_every_field_has_a_true_row():
     assert mistakes_of_support(SUPPORT) == []
+
+
+def test_every_stream_has_a_true_row():
+    assert mistakes_of_streams(SUPPORT) == []
+    assert mistakes_of_streams(SUPPORT.replace(one_row(SUPPORT, "| `StreamImages`"), "")) == [
+        "StreamImages: has no row, or more than one"]
 
 
 def test_every_incident_has_a_test_or_a_reason():
@@ -161,7 +182,8 @@ def one_row(text, start):
      "ContainerConfig.tty: there is no test integration/test_process.py::test_of_nobody"),
     (lambda text: text.replace("integration/test_process.py::test_terminal`", "integration/test_nothing.py::test_terminal`"),
      "ContainerConfig.tty: there is no test integration/test_nothing.py::test_terminal"),
-    (lambda text: text + one_row(text, "| `add_ambient_capabilities` |"), "Capability.add_ambient_capabilities: has two rows"),
+    (lambda text: text.replace(one_row(text, "| `add_ambient_capabilities` |"), 2 * one_row(text, "| `add_ambient_capabilities` |")),
+     "Capability.add_ambient_capabilities: has two rows"),
     (lambda text: text.replace("| 4.3 |", "| |"), "Capability.add_ambient_capabilities: has an empty cell"),
 ])
 def test_a_wrong_table_is_noticed(change, mistake):

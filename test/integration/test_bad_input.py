@@ -148,7 +148,8 @@ def test_every_other_rpc_says_unimplemented(client):
     from harness.cri import methods
     answered = {"Version", "Status", "RuntimeConfig", "RunPodSandbox", "StopPodSandbox", "RemovePodSandbox", "PodSandboxStatus",
                 "ListPodSandbox", "CreateContainer", "StartContainer", "StopContainer", "RemoveContainer", "ContainerStatus",
-                "ListContainers", "UpdateContainerResources", "UpdatePodSandboxResources", "ExecSync", "ReopenContainerLog", "PullImage", "ListImages", "ImageStatus", "RemoveImage", "ImageFsInfo"}
+                "ListContainers", "UpdateContainerResources", "UpdatePodSandboxResources", "ExecSync", "ReopenContainerLog", "PullImage", "ListImages",
+                "StreamPodSandboxes", "StreamContainers", "StreamImages", "GetContainerEvents", "ImageStatus", "RemoveImage", "ImageFsInfo"}
     seen = set()
     for _, name, _, _, streaming in methods():
         seen.add(name)

@@ -9,7 +9,11 @@ from harness.cri import CGROUP_PARENT, ROOT
 from harness.inventory import baseline, settle
 from harness.registry import PASSWORD, USER
 
-NOT_FOUND = 5
+CANCELLED, NOT_FOUND = 1, 5
+EVENTS = [["CONTAINER_CREATED_EVENT", "pod", ""], ["CONTAINER_STARTED_EVENT", "pod", ""],
+          ["CONTAINER_CREATED_EVENT", "container", "CONTAINER_CREATED"], ["CONTAINER_STARTED_EVENT", "container", "CONTAINER_RUNNING"],
+          ["CONTAINER_STOPPED_EVENT", "container", "CONTAINER_EXITED"], ["CONTAINER_DELETED_EVENT", "container", ""],
+          ["CONTAINER_STOPPED_EVENT", "pod", ""], ["CONTAINER_DELETED_EVENT", "pod", ""]]
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha2"])
@@ -27,5 +31,5 @@ def test_whole_path(pulling_daemon, registries, logs, version, kind):
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen.pop("ip").startswith("10.213.")
     assert seen == {"log": "stdout F hello from from-js", "exec": ["seen\n", 6], "exit": 137, "state": "CONTAINER_EXITED", "left": 0,
-                    "missing": NOT_FOUND}
+                    "missing": NOT_FOUND, "streamed": [True, True, True], "events": EVENTS, "cancelled": CANCELLED}
     settle(pulling_daemon, before)

@@ -128,6 +128,44 @@ static struct peer_reply list_machines(struct world *w)
 	return reply_with(w, &reply.base);
 }
 
+/* Two events of the one container: it stops, and it is deleted. */
+static struct peer_reply container_events(struct world *w)
+{
+	static char reason[] = "OOM\033Killed", namespace[] = "default";
+	Cri__ContainerMetadata metadata = CRI__CONTAINER_METADATA__INIT;
+	Cri__ContainerStatus status = CRI__CONTAINER_STATUS__INIT, *statuses[] = { &status };
+	Cri__PodSandboxMetadata pod_metadata = CRI__POD_SANDBOX_METADATA__INIT;
+	Cri__PodSandboxStatus pod = CRI__POD_SANDBOX_STATUS__INIT;
+	Cri__ContainerEventResponse event = CRI__CONTAINER_EVENT_RESPONSE__INIT;
+	struct peer_reply reply = { .data = w->data, .raw = true };
+
+	metadata.name = container_name;
+	status.id = container_id;
+	status.metadata = &metadata;
+	status.exit_code = 137;
+	status.reason = reason;
+	pod_metadata.name = pod_name;
+	pod_metadata.namespace_ = namespace;
+	pod.id = pod_id;
+	pod.metadata = &pod_metadata;
+	event.container_id = container_id;
+	event.created_at = INT64_C(1700000000123456789);
+	event.pod_sandbox_status = &pod;
+	event.containers_statuses = statuses;
+	for (int i = 0; i < 2; i++) {
+		size_t len = 0;
+
+		event.n_containers_statuses = i == 0;
+		event.container_event_type = i == 0 ? CRI__CONTAINER_EVENT_TYPE__CONTAINER_STOPPED_EVENT
+						    : CRI__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT;
+		assert_true(reply.len + 5 + cri__container_event_response__get_packed_size(&event) <= sizeof(w->data));
+		len = cri__container_event_response__pack(&event, w->data + reply.len + 5);
+		memcpy(w->data + reply.len, (uint8_t[]){ 0, 0, 0, (uint8_t)(len >> 8), (uint8_t)len }, 5);
+		reply.len += 5 + len;
+	}
+	return reply;
+}
+
 static struct peer_reply handle(void *arg, const struct peer_call *call)
 {
 	static const struct {
@@ -138,6 +176,7 @@ static struct peer_reply handle(void *arg, const struct peer_call *call)
 		{ "/runtime.v1.RuntimeService/ListPodSandbox", list_pods },
 		{ "/runtime.v1.RuntimeService/ExecSync", exec_sync },
 		{ "/runtime.v1.RuntimeService/ContainerStatus", container_status_reply },
+		{ "/runtime.v1.RuntimeService/GetContainerEvents", container_events },
 		{ "/monopod.v1.Admin/ListMachines", list_machines },
 	};
 	struct world *w = arg;
@@ -347,6 +386,25 @@ static void test_logs(void **state)
 	assert_int_equal(RUN(f, "logs", "--tail", "-1", "main"), 2);
 }
 
+static void test_events(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(RUN(f, "events"), 0);
+	assert_non_null(strstr(f->out, "TIME "));
+	assert_non_null(strstr(f->out, "2023-11-14T22:13:20.123Z  stopped  container  abcdef012345  default/web"));
+	assert_non_null(strstr(f->out, "main              exit 137 OOM?Killed\n"));
+	assert_non_null(strstr(f->out, "deleted  container  abcdef012345  default/web                   main"));
+	assert_int_equal(RUN(f, "events", "--count", "1"), 0);
+	assert_null(strstr(f->out, "deleted"));
+	assert_int_equal(RUN(f, "-o", "json", "events", "-n", "1"), 0);
+	assert_non_null(strstr(f->out, "\"containerEventType\":\"CONTAINER_STOPPED_EVENT\""));
+	assert_ptr_equal(strchr(f->out, '\n'), f->out + strlen(f->out) - 1); /* one line */
+	f->world.forced = (struct peer_reply){ .status = 14, .message = "the daemon is shutting down" };
+	assert_int_equal(RUN(f, "events"), 1);
+	assert_non_null(strstr(f->err, "the daemon is shutting down"));
+}
+
 static void test_trace_and_explain(void **state)
 {
 	struct fixture *f = *state;
@@ -407,6 +465,7 @@ int main(int argc, char **argv)
 		WITH_PEER(test_lists),
 		WITH_PEER(test_exec_gives_the_code_back),
 		WITH_PEER(test_logs),
+		WITH_PEER(test_events),
 		WITH_PEER(test_trace_and_explain),
 		WITH_PEER(test_inspect_unfolds_info),
 		WITH_PEER(test_errors_of_the_daemon),
