@@ -218,7 +218,7 @@ static void delete_link(struct attachment *a)
 
 static int configure_pod(struct attachment *a, struct error *err)
 {
-	return pod_link_configure(&a->link, &a->bridge->host, err);
+	return pod_link_configure(&a->link, a->bridge->route, &a->bridge->host, err);
 }
 
 static int publish_ports(struct attachment *a, struct error *err)

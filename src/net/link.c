@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/mem.h"
 
@@ -305,7 +306,12 @@ int link_remove_address(struct netlink *nl, const struct ipv4_link *link, struct
 	return nl_batch_run(nl, &b, err);
 }
 
-int link_settle(const char *name, struct error *err)
+/* The kernel's worker runs at once where it can; more than this is a link that comes and goes (arbitrary). */
+#define SETTLE_TRIES 10000
+#define SETTLE_PAUSE_US 200
+
+/* Kernels that know how act on the carrier now. */
+static int ask_for_carrier(const char *name, struct error *err)
 {
 	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ethtool_value value = { .cmd = ETHTOOL_GLINK };
@@ -316,5 +322,22 @@ int link_settle(const char *name, struct error *err)
 	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
 	if (ioctl(fd, SIOCETHTOOL, &request) < 0)
 		return error_sys(err, errno, "settle the link state of %s", name);
+	return 0;
+}
+
+int link_settle(struct netlink *nl, const char *name, struct error *err)
+{
+	struct timespec pause = { .tv_nsec = SETTLE_PAUSE_US * 1000L };
+	struct link_info info;
+
+	if (ask_for_carrier(name, err) < 0)
+		return -1;
+	for (int i = 0; i < SETTLE_TRIES; i++) {
+		if (link_find(nl, name, &info, err) < 0)
+			return -1;
+		if (!info.has_carrier || info.is_active)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
 	return 0;
 }

@@ -21,6 +21,8 @@ struct link_info {
 	int master; /* 0: none */
 	int peer;   /* IFLA_LINK: of a veth end, the index of the other end in its own namespace */
 	uint32_t mtu;
+	bool has_carrier;
+	bool is_active; /* operational state "up" (RFC 2863): the kernel has acted on the carrier, packets are queued and not dropped */
 	unsigned char mac[MAC_SIZE];
 	char name[IFNAMSIZ];
 	char kind[16]; /* "bridge", "veth", ...; empty for hardware */
@@ -104,8 +106,12 @@ int link_configure_pod(struct netlink *nl, const struct ipv4_link *link, const s
 /* Success when the address is gone already. */
 int link_remove_address(struct netlink *nl, const struct ipv4_link *link, struct error *err);
 
-/* Makes the kernel act on the carrier of a link that was just brought up, in the namespace of the calling thread: otherwise the
- * first packet may meet a queue that is not active yet and is sent again only a second later. */
-int link_settle(const char *name, struct error *err);
+/*
+ * Makes the kernel act on the carrier of a link that was just brought up, in the namespace of the calling thread, and waits until it
+ * has: otherwise the first packet may meet a queue that is not active yet and is sent again only a second later. Newer kernels act
+ * when they are asked (Linux 6.8); older ones leave it to a worker, which on a busy machine takes its time. A link without carrier
+ * has nothing to wait for; one that does not get ready within two seconds is left as it is.
+ */
+int link_settle(struct netlink *nl, const char *name, struct error *err);
 
 #endif

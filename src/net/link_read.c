@@ -6,6 +6,9 @@
 
 #include "net/link.h"
 
+/* IF_OPER_UP of linux/if.h, which does not go with net/if.h. */
+#define OPER_UP 6
+
 static void copy_text(char *text, size_t size, const struct nlattr *attr)
 {
 	(void)snprintf(text, size, "%.*s", (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
@@ -43,6 +46,12 @@ static int take_link_attribute(const struct nlattr *attr, void *arg)
 	case IFLA_ADDRESS:
 		if (mnl_attr_get_payload_len(attr) == sizeof(info->mac))
 			memcpy(info->mac, mnl_attr_get_payload(attr), sizeof(info->mac));
+		break;
+	case IFLA_CARRIER:
+		info->has_carrier = mnl_attr_get_u8(attr) != 0;
+		break;
+	case IFLA_OPERSTATE:
+		info->is_active = mnl_attr_get_u8(attr) == OPER_UP;
 		break;
 	case IFLA_LINKINFO:
 		return mnl_attr_parse_nested(attr, take_info_attribute, info);

@@ -8,6 +8,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
+#include "net/ports.h"
+
 const char nft_map_ports[] = "ports";
 const char nft_map_address_ports[] = "address_ports";
 
@@ -116,6 +118,9 @@ static void put_map(struct nl_batch *b, const struct nft_network *net, const cha
 	nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, with_address ? 12 : 8);
 	nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, TYPE_IPV4 << TYPE_BITS | TYPE_PORT);
 	nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, 8);
+	/* A map of a known size is a table that never grows or shrinks. Of one that does, by a worker some time after a change, the kernel
+	 * lists elements twice or not at all (nft_rhash_walk() of net/netfilter/nft_set_hash.c), and the list is what we remember ports by. */
+	nftnl_set_set_u32(set, NFTNL_SET_DESC_SIZE, PORTS_MAX);
 	m = nl_batch_add_nft(b, NFT_MSG_NEWSET, NLM_F_CREATE, "add map %s", map);
 	if (m)
 		nftnl_set_nlmsg_build_payload(m, set);

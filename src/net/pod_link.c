@@ -186,20 +186,20 @@ static int configure(void *arg, struct error *err)
 		return -1;
 	if (link_configure_pod(nl, &c->link, c->gateway, err) < 0)
 		return -1;
-	return link_settle(c->link.name, err);
+	return link_settle(nl, c->link.name, err);
 }
 
-int pod_link_configure(const struct pod_link *link, const struct host_bridge *hb, struct error *err)
+int pod_link_configure(const struct pod_link *link, struct netlink *nl, const struct host_bridge *hb, struct error *err)
 {
 	struct configuration c = {
 		.link = { .name = POD_LINK_NAME, .address = link->address, .prefix_length = hb->range.length },
 		.gateway = &hb->gateway,
 	};
 
-	if (netns_call(link->netns, configure, &c, err) < 0 || link_settle(link->name, err) < 0)
+	if (netns_call(link->netns, configure, &c, err) < 0 || link_settle(nl, link->name, err) < 0)
 		return -1;
 	/* The first port gives the bridge its carrier. */
-	return link_settle(hb->name, err);
+	return link_settle(nl, hb->name, err);
 }
 
 static int silence(void *arg, struct error *err)
@@ -260,7 +260,7 @@ static int rejoin(struct netlink *nl, const struct host_bridge *hb, const struct
 
 	if (link_join_bridge(nl, stray->name, hb->index, err) < 0 || link_start_port(nl, &port, err) < 0)
 		return -1;
-	return link_settle(stray->name, err);
+	return link_settle(nl, stray->name, err);
 }
 
 int pod_link_rejoin(struct netlink *nl, const struct host_bridge *hb, const struct ipam *ipam, size_t *ret_n, struct error *err)
@@ -279,7 +279,7 @@ int pod_link_rejoin(struct netlink *nl, const struct host_bridge *hb, const stru
 			return -1;
 	}
 	*ret_n = strays.n;
-	return strays.n > 0 ? link_settle(hb->name, err) : 0;
+	return strays.n > 0 ? link_settle(nl, hb->name, err) : 0;
 }
 
 struct sweep {

@@ -34,7 +34,7 @@ int pod_link_adopt(struct pod_link *link, struct netlink *nl, bool *ret_adopted,
 int pod_link_create(struct pod_link *link, struct netlink *nl, const struct host_bridge *hb, struct error *err);
 
 /* Address, routes and no IPv6 in the pod, both ends ready for the first packet. What is set already is fine. */
-int pod_link_configure(const struct pod_link *link, const struct host_bridge *hb, struct error *err);
+int pod_link_configure(const struct pod_link *link, struct netlink *nl, const struct host_bridge *hb, struct error *err);
 
 /* Takes the pod's address away in its namespace, so that nobody answers for it any more while the namespace is taken down. */
 int pod_link_silence(int netns, uint32_t address, uint8_t prefix_length, struct error *err);

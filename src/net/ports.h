@@ -13,7 +13,8 @@
 #include "net/net.h"
 #include "net/nft.h"
 
-/* Of one pod, and of all: far more than a node's pods declare (arbitrary); each costs the kernel about 200 bytes. */
+/* Of one pod, and of all: far more than a node's pods declare (arbitrary); each costs the kernel about 200 bytes,
+ * and the room for all of them 16 bytes each. */
 #define PORTS_MAX_PER_POD 256
 #define PORTS_MAX 16384
 

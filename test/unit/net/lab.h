@@ -280,7 +280,7 @@ static inline int lab_outside(uint32_t mtu)
 	memcpy(outside.gateway.mac, wire.mac, sizeof(wire.mac));
 	assert_ok(link_bring_up(nl, &host, &err));
 	assert_ok(netns_call(netns, lab_configure_outside, &outside, &err));
-	assert_ok(link_settle(LAB_WIRE, &err));
+	assert_ok(link_settle(nl, LAB_WIRE, &err));
 	return netns;
 }
 
