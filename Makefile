@@ -9,6 +9,7 @@ help:
 	@echo 'make demo     one pod from nothing to nothing, with its timeline; installs what it needs (as root)'
 	@echo 'make test     all tests, with sanitizers; installs what they need (as root)'
 	@echo 'make test-vm  the tests of the runtime in virtual machines, on other kernels; installs what they need (as root)'
+	@echo 'make test-mutants  the attack tests without the defences that they try, to see them fail (as root)'
 	@echo 'make bench    latencies of a pod, and the distance to what the kernel alone needs (as root)'
 	@echo 'make lint     format, static analysis, sizes'
 	@echo 'make install  to $$(DESTDIR)$(PREFIX)'

@@ -1,4 +1,5 @@
-"""The tables of docs/ say what is true: every field of the contract has its row, every test that a row names exists and is run."""
+"""The tables of docs/ say what is true: every field of the contract has its row, every test that a row names exists and is run, and each test of
+an incident has a patch that takes its defence out."""
 import re
 from pathlib import Path
 
@@ -160,6 +161,24 @@ def incidents_of_tests():
     for path in sorted([*ROOT.glob("test/unit/runtime/*.c"), *ROOT.glob("test/integration/*.py")]):
         for name in re.findall(r"^(?:static void|def) (\w*cve_\d{4}_\d+\w*)\(", path.read_text(), re.M):
             yield name
+
+
+def heads_of_mutants(key):
+    """What the patches of test/mutants say in their heads: of tools/test-mutants.py."""
+    for path in sorted((ROOT / "test" / "mutants").glob("*.patch")):
+        for line in path.read_text().split("\n\n", 1)[0].splitlines():
+            if line.startswith(f"{key}: "):
+                yield line.removeprefix(f"{key}: ")
+
+
+def test_every_test_of_an_incident_has_a_defence_to_take_out():
+    named = {name for _, cells in rows(SECURITY) for name in names_of_tests(cells[-1])}
+    assert sorted(named ^ set(heads_of_mutants("Fails"))) == []
+
+
+def test_every_incident_has_a_defence_to_take_out():
+    wanted = {word for _, cells in rows(SECURITY) if names_of_tests(cells[-1]) for word in re.findall(r"(?:CVE|GHSA)-[\w-]+", cells[0])}
+    assert sorted(wanted ^ {word for line in heads_of_mutants("Incidents") for word in line.split()}) == []
 
 
 @pytest.mark.parametrize("name", sorted(set(incidents_of_tests())))

@@ -122,14 +122,22 @@ def test_cve_2024_21626_working_directory_in_a_descriptor(client, evil, image, f
     assert "/work" in attempt(client, linked)
 
 
-@pytest.mark.parametrize("number", [3, 7, 8, 9, 10])
-def test_cve_2024_21626_working_directory_of_a_command(client, image, number):
-    """A command executed later starts where the container did, and that directory may have become something else."""
-    with pod(client, "moved", "/tmp") as (pod_id, config):
-        container_id = start(client, pod_id, config, image, ["sleep", "1000"], working_dir="/work", log_path="")
-        client.ExecSync(container_id=container_id, cmd=["sh", "-c", f"rm -rf /work; ln -s /proc/self/fd/{number} /work"], timeout=10)
-        with pytest.raises(grpc.RpcError, match="/work"):
-            client.ExecSync(container_id=container_id, cmd=["true"], timeout=10)
+@pytest.mark.parametrize("pid", [cri.CONTAINER, cri.NODE])
+def test_cve_2024_21626_working_directory_of_a_command(client, image, tmp_path, pid):
+    """A command executed later starts where the container did, and that directory may have become something else. Whoever is about to join a
+    PID namespace is not in its procfs yet; with the host's, he is."""
+    work = tmp_path / "work"
+    work.mkdir()
+    with pod(client, "moved", "/tmp", pid=pid) as (pod_id, config):
+        mounts = [cri.Mount(container_path="/data", host_path=str(tmp_path))]
+        container_id = start(client, pod_id, config, image, ["sleep", "1000"], working_dir="/data/work", log_path="", mounts=mounts, pid=pid)
+        assert client.ExecSync(container_id=container_id, cmd=["pwd"], timeout=10).stdout == b"/data/work\n"
+        work.rmdir()
+        for number in range(3, 24):
+            work.symlink_to(f"/proc/self/fd/{number}")
+            with pytest.raises(grpc.RpcError, match="/data/work"):
+                client.ExecSync(container_id=container_id, cmd=["true"], timeout=10)
+            work.unlink()
 
 
 # ---- our own program ----
@@ -146,21 +154,25 @@ def test_cve_2019_5736_a_command_that_is_us(daemon, client, evil, interpreter):
     program.mode, text = 0o755, f"#!{interpreter}\n".encode()
     program.size = len(text)
     image = evil({"evil": (program, text)})
+    # with a right that lets it look into everybody, so that nothing but the seals is left
+    context = cri.LinuxContainerSecurityContext(capabilities=cri.Capability(add_capabilities=["SYS_PTRACE"]))
     with pod(client, "sealed", "/tmp") as (pod_id, config):
-        container_id = start(client, pod_id, config, image, ["sh", "-c", OVERWRITE], log_path="")
-        for _ in range(20):
+        container_id = start(client, pod_id, config, image, ["sh", "-c", OVERWRITE], log_path="", security=context)
+        for _ in range(40):
             try:
                 client.ExecSync(container_id=container_id, cmd=["/evil"], timeout=1)
             except grpc.RpcError:
                 pass
+        assert client.ExecSync(container_id=container_id, cmd=["sh", "-c", "cat /tmp/held | wc -l"], timeout=10).stdout != b"0\n"
         assert client.ExecSync(container_id=container_id, cmd=["cat", "/tmp/written"], timeout=10).stdout == b""
         assert client.ExecSync(container_id=container_id, cmd=["echo", "whole"], timeout=10).stdout == b"whole\n"
     assert digest(daemon.binary) == before
 
 
-# Opens every program of the PID namespace for writing, as fast as a shell can; busybox itself is the container's own.
-OVERWRITE = ("touch /tmp/written; while :; do for exe in /proc/[0-9]*/exe; do case $(readlink $exe) in /bin/*) ;; "
-             "?*) (echo evil >> $exe) 2>/dev/null && echo $exe >> /tmp/written ;; esac; done; done")
+# Holds every program of the PID namespace open but busybox, which is the container's own, and writes to it when nobody runs it any more.
+OVERWRITE = ("touch /tmp/written /tmp/held; exec 2>/dev/null; while :; do for exe in /proc/[0-9]*/exe; do [ $exe -ef /bin/busybox ] || "
+             "{ [ /proc/self/fd/3 -ef /bin/busybox ] || { echo $exe >> /tmp/held; for i in 1 2 3; do "
+             "echo evil >> /proc/self/fd/3 && echo $exe >> /tmp/written; sleep 0.05; done; }; } 3< $exe; done; done")
 
 
 # ---- what a container can reach ----

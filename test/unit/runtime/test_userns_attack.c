@@ -141,10 +141,9 @@ static void cve_2022_0492_no_release_agent(void **state)
 
 	open_mighty(state, &box);
 	box.spec.new_cgroup_ns = true;
-	text = box_run(&box.spec, "exec 2>/dev/null; mkdir /tmp/c; for c in memory cpu pids none,name=evil; do mount -t cgroup -o "
-				  "$c c /tmp/c || continue;"
-				  "echo /bin/true > /tmp/c/release_agent && echo SET; mkdir /tmp/c/x && echo MADE;"
-				  "echo a > /tmp/c/devices.allow && echo ALLOWED; umount /tmp/c; done; true");
+	text = box_run(&box.spec, "exec 2>/dev/null; for c in memory cpu pids none,name=evil; do mount -t cgroup -o $c c /data || "
+				  "continue; echo /bin/true > /data/release_agent && echo SET; mkdir /data/x && echo MADE;"
+				  "echo a > /data/devices.allow && echo ALLOWED; umount /data; done; true");
 	assert_string_equal(text, "");
 	userns_box_close(&box);
 }
