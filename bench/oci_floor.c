@@ -1,10 +1,11 @@
 /*
- * oci_floor: the bare kernel work of one `run` of the trivial bundle of tools/bench-oci.sh, and nothing else.
+ * oci_floor: the bare kernel work of one `run` of a bundle of tools/bench-oci.sh, and nothing else.
  *
- *     oci_floor ROOTFS NAME
+ *     oci_floor BUNDLE ROOTFS NAME
  *
- * What a runtime is asked for: its own process, a group NAME in each hierarchy of version 1 with the device rules, new namespaces, the
- * bundle's file systems, masks, limits and capabilities, exec of "true", its end, and the groups' removal. No file is read but mountinfo
+ * What a runtime is asked for by BUNDLE "spec": its own process, a group NAME in each hierarchy of version 1 with the device rules, new
+ * namespaces, the bundle's file systems, masks, limits and capabilities, exec of "true", its end, and the groups' removal. "least" leaves
+ * out the rules, the masks and the limits, all namespaces but mount and PID, all file systems but /proc and /dev. No file is read but mountinfo
  * (the bundle's content is written down here), none is written, nothing is checked, an error ends the program. It is linked
  * statically, and its child is cloned from the namespaces of the host as in crun and runc. What a runtime takes beyond this is its own.
  */
@@ -14,6 +15,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +40,7 @@ static struct {
 	int tasks;
 } groups[HIERARCHIES_MAX];
 static int n_groups;
+static bool least; /* the bundle of that name, not "spec" */
 
 __attribute__((noreturn)) static void die(const char *what)
 {
@@ -138,7 +141,7 @@ static void make_groups(void)
 			fill_cpuset(groups[i].path, "cpuset.cpus");
 			fill_cpuset(groups[i].path, "cpuset.mems");
 		}
-		if (strstr(groups[i].options, "devices"))
+		if (!least && strstr(groups[i].options, "devices"))
 			restrict_devices(groups[i].path);
 		groups[i].tasks = open_at(groups[i].path, "tasks", O_WRONLY);
 	}
@@ -164,6 +167,10 @@ static void make_dev(void)
 		MUST(mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)));
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		MUST(symlink(links[i][0], links[i][1]));
+}
+
+static void make_dev_mounts(void)
+{
 	MUST(mkdir("dev/pts", 0755));
 	MUST(mkdir("dev/shm", 0755));
 	MUST(mkdir("dev/mqueue", 0755));
@@ -218,9 +225,12 @@ static void enter_root(const char *rootfs)
 	MUST(chdir(rootfs));
 	MUST(mount("proc", "proc", "proc", 0, NULL));
 	make_dev();
-	make_sys();
-	mask_paths();
-	MUST(mount(NULL, rootfs, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL));
+	if (!least) {
+		make_dev_mounts();
+		make_sys();
+		mask_paths();
+		MUST(mount(NULL, rootfs, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL));
+	}
 	MUST(syscall(SYS_pivot_root, ".", "."));
 	MUST(umount2(".", MNT_DETACH));
 	MUST(chdir("/"));
@@ -242,7 +252,8 @@ static void drop_rights(void)
 	struct __user_cap_data_struct data[2] = { { .effective = keep, .permitted = keep } };
 	const struct rlimit files = { 1024, 1024 };
 
-	MUST(setrlimit(RLIMIT_NOFILE, &files));
+	if (!least)
+		MUST(setrlimit(RLIMIT_NOFILE, &files));
 	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++) {
 		if (cap > 31 || !(keep >> cap & 1))
 			MUST(prctl(PR_CAPBSET_DROP, cap, 0, 0, 0));
@@ -258,9 +269,11 @@ __attribute__((noreturn)) static void child(const char *rootfs)
 
 	for (int i = 0; i < n_groups; i++)
 		MUST(write(groups[i].tasks, "0", 1));
-	MUST(unshare(CLONE_NEWCGROUP));
-	MUST(sethostname("floor", 5));
-	bring_up_loopback();
+	if (!least) {
+		MUST(unshare(CLONE_NEWCGROUP));
+		MUST(sethostname("floor", 5));
+		bring_up_loopback();
+	}
 	enter_root(rootfs);
 	MUST(setsid());
 	drop_rights();
@@ -270,20 +283,21 @@ __attribute__((noreturn)) static void child(const char *rootfs)
 
 int main(int argc, char **argv)
 {
-	const unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD;
+	const unsigned long spec_flags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 	int status = 0;
 	long pid;
 
-	if (argc != 3) {
-		(void)fputs("usage: oci_floor ROOTFS NAME\n", stderr);
+	if (argc != 4 || (strcmp(argv[1], "spec") != 0 && strcmp(argv[1], "least") != 0)) {
+		(void)fputs("usage: oci_floor spec|least ROOTFS NAME\n", stderr);
 		return 2;
 	}
-	find_hierarchies(argv[2]);
+	least = !strcmp(argv[1], "least");
+	find_hierarchies(argv[3]);
 	make_groups();
 	/* as fork(2): this process is so small that sharing its memory would gain nothing */
-	pid = MUST(syscall(SYS_clone, flags, NULL, NULL, NULL, 0));
+	pid = MUST(syscall(SYS_clone, CLONE_NEWNS | CLONE_NEWPID | SIGCHLD | (least ? 0 : spec_flags), NULL, NULL, NULL, 0));
 	if (pid == 0)
-		child(argv[1]);
+		child(argv[2]);
 	MUST(waitpid((pid_t)pid, &status, 0));
 	for (int i = 0; i < n_groups; i++)
 		MUST(rmdir(groups[i].path));

@@ -1,9 +1,8 @@
 /*
- * `monopod`, the command: all it does is to find the program that is meant, beside itself, and exec it.
+ * `monopod`, the command: the OCI runtime itself, and for everything else an exec of monopod-daemon, beside it.
  *
- * `monopod oci` is started several times for each container of another engine, and is monopod-oci. Everything else, the daemon and the
- * command that talks to it, is monopod-daemon: linked with what a registry needs, fifty libraries, it takes longer to start than a
- * container does to run. So this one is linked with nothing.
+ * `monopod oci` is started several times for each container of another engine. The daemon, and the command that talks to it, is linked
+ * with what a registry needs, fifty libraries, and takes longer to start than a container does to run.
  */
 #include <errno.h>
 #include <limits.h>
@@ -11,13 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static int exec_beside(const char *end, char **argv)
+#include "oci/oci.h"
+
+static int exec_daemon(char **argv)
 {
 	char path[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("-daemon"));
 
 	if (n > 0) {
-		(void)snprintf(path + n, sizeof(path) - (size_t)n, "%s", end);
+		(void)snprintf(path + n, sizeof(path) - (size_t)n, "-daemon");
 		(void)execv(path, argv);
 	}
 	(void)fprintf(stderr, "monopod: exec %s: %s (it is installed beside monopod)\n", n > 0 ? path : "/proc/self/exe",
@@ -28,6 +29,6 @@ static int exec_beside(const char *end, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "oci"))
-		return exec_beside("-oci", argv + 1);
-	return exec_beside("-daemon", argv);
+		return oci_main(argc - 1, argv + 1);
+	return exec_daemon(argv);
 }

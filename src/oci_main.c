@@ -1,7 +1,4 @@
-/*
- * The OCI runtime as a program of its own, beside `monopod`: it is started several times for each container, and a program that is linked
- * with what a registry needs takes ten times as long to start as a container does.
- */
+/* `monopod oci` under a name of its own: other engines call a runtime by a path, without a word before its options. */
 #include "oci/oci.h"
 
 int main(int argc, char **argv)

@@ -14,9 +14,9 @@ const struct command subcommand_oci = {
 	.name = "oci",
 	.arguments = "[OPTION...] COMMAND [ARGUMENT...]",
 	.summary = "be an OCI runtime for another engine",
-	.text = "Runs monopod-oci, which is installed beside monopod and is what podman's --runtime should name: create, start, "
-		"state,\n"
-		"kill, delete, run, exec, ps, pause, resume, update, events, features, spec. Its own --help says more.",
+	.text = "An engine that names a runtime by its path, as podman's --runtime does, takes monopod-oci, which\n"
+		"is installed beside monopod and is the same. Its commands are create, start, state, kill, delete,\n"
+		"run, exec, ps, pause, resume, update, events, features, spec. Its own --help says more.",
 	.max_args = -1,
 	.stop_at_argument = true,
 	.run = run_oci,
