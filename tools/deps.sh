@@ -27,6 +27,7 @@ libarchive-dev          layers are tar files
 libzstd-dev             their compression, one of two
 zlib1g-dev              and the other
 libssl-dev              digests
+libxxhash-dev           what unpacked layers have to hold, on the way of every byte
 libsqlite3-dev          the store
 libinih-dev             the configuration file
 libyaml-dev             CDI Specs, which vendors write in YAML

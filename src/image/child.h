@@ -24,7 +24,7 @@ struct child {
 
 void child_init(struct child *child);
 
-/* Starts this program again with `input` as descriptor 0 and `output` (or -1: nothing) as 1 or, for the unpacker, `layer` as 3. */
+/* Starts this program again with `input` as descriptor 0 and `output` (or -1: nothing) as 1 and, for the unpacker, `layer` as 3. */
 int child_start(struct child *child, const struct unpack_order *order, int input, int output, int layer, struct error *err);
 
 /* Reads what the child has sent so far, without blocking. */

@@ -4,6 +4,7 @@
  * On disk, below `root` (mode 0700):
  *     blobs/sha256/HEX        manifests and configurations, content-addressed
  *     layers/HEX/fs           one unpacked layer each, named by its diff id (digest of the uncompressed tar)
+ *     layers/HEX/listing      what it has to hold (listing.h)
  *     images/HEX.json         one record per image: what lists it; written last, after everything it needs was synced
  *     ingest/                 work in progress; emptied at start
  * An image is identified by the digest of its configuration ("sha256:HEX"), the same in PullImage, Image and ContainerStatus.

@@ -215,6 +215,16 @@ int ingest_make(struct image_store *store, char ret_name[INGEST_NAME_SIZE], int 
 	return 0;
 }
 
+int ingest_make_listing(struct image_store *store, const char *name, struct error *err)
+{
+	char path[INGEST_NAME_SIZE + sizeof("/listing")];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/listing", name);
+	fd = openat(store->ingestfd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? error_sys(err, errno, "create %s/ingest/%s", store->root, path) : fd;
+}
+
 void ingest_drop(struct image_store *store, const char *name)
 {
 	struct error err;

@@ -40,12 +40,14 @@ static int take_bytes(void *arg, const void *data, size_t len, struct error *err
 	return unpack_write(s->unpack, data, len, err);
 }
 
-static int stream_layer(struct crew *crew, size_t i, int dirfd, struct unpack_result *ret_result, struct error *err)
+static int stream_layer(struct crew *crew, size_t i, int dirfd, int listing_fd, struct unpack_result *ret_result, struct error *err)
 {
 	struct install *in = crew->in;
 	const struct unpack_options options = {
 		.dirfd = dirfd,
 		.is_layer = true,
+		.lists = true,
+		.listing_fd = listing_fd,
 		.max_bytes = (uint64_t)in->store->max_layer_bytes,
 		.digest = *in->manifest.layers[i].digest ? in->manifest.layers[i].digest : NULL,
 		.cancelled = &crew->stop,
@@ -70,10 +72,13 @@ static int unpack_new_layer(struct crew *crew, size_t i, struct layer *layer, st
 	char name[INGEST_NAME_SIZE];
 	struct unpack_result result;
 	int dirfd = -1;
+	_cleanup_fd_ int listing_fd = -1;
 	int done = -1;
 
-	if (ingest_make(store, name, &dirfd, err) == 0)
-		done = stream_layer(crew, i, dirfd, &result, err);
+	if (ingest_make(store, name, &dirfd, err) == 0) {
+		listing_fd = ingest_make_listing(store, name, err);
+		done = listing_fd < 0 ? -1 : stream_layer(crew, i, dirfd, listing_fd, &result, err);
+	}
 	close_fd(&dirfd);
 	if (done == 0) {
 		layer->bytes = result.bytes;

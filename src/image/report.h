@@ -18,7 +18,9 @@ enum unpack_job { JOB_INFLATE = 1, JOB_UNTAR };
 
 struct unpack_order {
 	uint32_t job;
-	uint32_t is_layer;  /* white-outs and opaque markers mean something */
+	uint32_t is_layer; /* white-outs and opaque markers mean something */
+	uint32_t lists;    /* the output is for a listing (listing.h) */
+	uint32_t reserved;
 	uint64_t max_bytes; /* sum of file sizes */
 	uint64_t max_inodes;
 };

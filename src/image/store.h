@@ -83,6 +83,7 @@ struct image_store {
 	uint64_t used_bytes, used_inodes; /* of layers */
 	pthread_t collector;
 	bool collecting, closing, wake;
+	bool checking; /* one check at a time */
 };
 
 /* ---- layers.c ---- */
@@ -110,6 +111,9 @@ void layer_unload(struct image_store *store, struct layer *layer);
 /* A new directory ingest/NAME with an empty directory "fs" in it; *ret_fd is the latter. */
 #define INGEST_NAME_SIZE 16
 int ingest_make(struct image_store *store, char ret_name[INGEST_NAME_SIZE], int *ret_fd, struct error *err);
+
+/* The file "listing" in it, for writing; returns its descriptor. */
+int ingest_make_listing(struct image_store *store, const char *name, struct error *err);
 
 /* Removes it; a failure is logged, since the next start empties the place anyway. */
 void ingest_drop(struct image_store *store, const char *name);

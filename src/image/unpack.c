@@ -194,6 +194,7 @@ static int start_unpacker(struct unpack *u, struct error *err)
 	const struct unpack_order order = {
 		.job = JOB_UNTAR,
 		.is_layer = u->options.is_layer,
+		.lists = u->options.lists,
 		.max_bytes = u->options.max_bytes,
 		.max_inodes = MAX_INODES,
 	};
@@ -201,7 +202,7 @@ static int start_unpacker(struct unpack *u, struct error *err)
 
 	if (make_feeding_pipe(&in, &u->tar, err) < 0)
 		return -1;
-	return child_start(&u->unpacker, &order, in, -1, u->options.dirfd, err);
+	return child_start(&u->unpacker, &order, in, u->options.lists ? u->options.listing_fd : -1, u->options.dirfd, err);
 }
 
 static int start(struct unpack *u, struct error *err)

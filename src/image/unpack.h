@@ -20,8 +20,8 @@
 /* argv[0] of the children. main() has to call image_unpack_main() when it is started by that name, before anything else. */
 #define IMAGE_UNPACK_NAME "monopod-unpack"
 
-/* The whole life of a child; returns its exit status. Descriptors: 0 the input, 1 the output of the inflater, 3 the directory of
- * the unpacker, 4 the socket to the daemon. */
+/* The whole life of a child; returns its exit status. Descriptors: 0 the input, 1 the output of the inflater or the listing of the
+ * unpacker, 3 the directory of the unpacker, 4 the socket to the daemon. */
 int image_unpack_main(void);
 
 struct unpack;
@@ -30,6 +30,8 @@ struct unpack_options {
 	int dirfd;                    /* an empty directory; stays the caller's and open until the end */
 	bool is_layer;                /* false: an archive of plain files (import.c) */
 	uint64_t max_bytes;           /* of the decompressed stream, and of all files together */
+	bool lists;                   /* what is made is told to listing_fd, a file that is empty (listing.h) */
+	int listing_fd;               /* stays the caller's and open until the end */
 	const char *digest;           /* of what is going to be written; NULL: not known */
 	const atomic_bool *cancelled; /* may be NULL */
 };

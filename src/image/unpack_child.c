@@ -27,6 +27,8 @@ static int unpack_tar(const struct unpack_order *order, struct error *err)
 		.is_layer = order->is_layer,
 		.max_bytes = order->max_bytes,
 		.max_inodes = order->max_inodes,
+		.lists = order->lists,
+		.listing_fd = FD_OUTPUT,
 		.on_opaque = send_opaque,
 	};
 	struct untar_usage usage;

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "image/attributes.h"
+#include "image/listing.h"
 #include "image/tree.h"
 
 #define READ_STEP ((size_t)128 * 1024)
@@ -32,6 +33,7 @@ struct directory_time {
 struct untar {
 	const struct untar_options *options;
 	struct tree tree;
+	struct listing_writer listing;
 	int tarfd;
 	bool stream_ended;  /* no more bytes */
 	bool archive_ended; /* in the padding of the last file */
@@ -127,6 +129,7 @@ static int write_data(struct untar *u, int fd, uint64_t size, struct error *err)
 			return error_set(err, ERR_INVALID, "data beyond the end of the file");
 		if (write_at(fd, data, len, offset, err) < 0)
 			return -1;
+		listing_add_data(&u->listing, data, len, (uint64_t)offset);
 		written += len;
 	}
 	/* Some builders end the stream with the last byte of the last file: neither padding nor end mark. Nothing is missing then. */
@@ -151,6 +154,7 @@ static int make_file(struct untar *u, const struct entry *entry, struct error *e
 	fd = openat(entry->dirfd, entry->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_sys(err, errno, "create file");
+	listing_begin_file(&u->listing);
 	if (write_data(u, fd, (uint64_t)size, err) < 0)
 		return -1;
 	if (!u->options->is_layer)
@@ -265,6 +269,12 @@ static int make_other(struct untar *u, const struct entry *entry, struct error *
 	}
 }
 
+/* ".wh.NAME" becomes "NAME". */
+static void strip_prefix(struct entry *entry, const char *hidden)
+{
+	memmove(entry->path + (entry->name - entry->path), hidden, strlen(hidden) + 1);
+}
+
 /* Where this layer has a directory of that name, the white-out means that it starts empty; where it has something else, that
  * hides the lower one anyway. */
 static int make_whiteout(struct untar *u, struct entry *entry, const char *hidden, struct error *err)
@@ -276,28 +286,30 @@ static int make_whiteout(struct untar *u, struct entry *entry, const char *hidde
 	if (fstatat(entry->dirfd, hidden, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		if (!S_ISDIR(st.st_mode))
 			return 0;
-		memmove(entry->path + (entry->name - entry->path), hidden, strlen(hidden) + 1); /* ".wh.NAME" to "NAME" */
+		strip_prefix(entry, hidden);
 		return u->options->on_opaque(u->options->arg, entry->path, err);
 	}
 	if (tree_count_inode(&u->tree, err) < 0)
 		return -1;
 	if (mknodat(entry->dirfd, hidden, S_IFCHR, makedev(0, 0)) < 0)
 		return error_sys(err, errno, "create white-out");
-	return 0;
+	strip_prefix(entry, hidden);
+	return listing_add_whiteout(&u->listing, entry->path, err);
 }
 
+/* Markers take no place themselves, but the directory that they are in was made for them if nothing else has. */
 static int apply_marker(struct untar *u, struct entry *entry, struct error *err)
 {
-	if (!strcmp(entry->name, WHITEOUT_OPAQUE)) {
-		size_t len = (size_t)(entry->name - entry->path);
+	const char *hidden = entry->name + strlen(WHITEOUT_PREFIX);
+	bool is_opaque = !strcmp(entry->name, WHITEOUT_OPAQUE);
 
-		entry->path[len > 0 ? len - 1 : 0] = '\0';
-		return u->options->on_opaque(u->options->arg, entry->path, err);
-	}
+	if (strncmp(entry->name, WHITEOUT_META, strlen(WHITEOUT_META)) != 0)
+		return make_whiteout(u, entry, hidden, err);
+	entry->path[entry->name > entry->path ? entry->name - entry->path - 1 : 0] = '\0';
+	if (listing_add_implied(&u->listing, entry->path, err) < 0)
+		return -1;
 	/* The rest of that name space is housekeeping of the file system that invented it. */
-	if (!strncmp(entry->name, WHITEOUT_META, strlen(WHITEOUT_META)))
-		return 0;
-	return make_whiteout(u, entry, entry->name + strlen(WHITEOUT_PREFIX), err);
+	return is_opaque ? u->options->on_opaque(u->options->arg, entry->path, err) : 0;
 }
 
 static int place_entry(struct untar *u, struct entry *entry, struct error *err)
@@ -309,9 +321,10 @@ static int place_entry(struct untar *u, struct entry *entry, struct error *err)
 		return -1;
 	if (u->options->is_layer && !strncmp(entry->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
 		return apply_marker(u, entry, err);
-	if (archive_entry_filetype(entry->e) == AE_IFDIR && !archive_entry_hardlink(entry->e))
-		return make_directory(u, entry, err);
-	return make_other(u, entry, err);
+	if (archive_entry_filetype(entry->e) == AE_IFDIR && !archive_entry_hardlink(entry->e) ? make_directory(u, entry, err) < 0
+											      : make_other(u, entry, err) < 0)
+		return -1;
+	return listing_add(&u->listing, entry->path, entry->e, err);
 }
 
 static int unpack_entry(struct untar *u, struct archive_entry *e, struct error *err)
@@ -363,6 +376,7 @@ static void release(struct untar *u)
 	for (size_t i = 0; i < u->n_times; i++)
 		free(u->times[i].path);
 	free(u->times);
+	listing_release(&u->listing);
 	tree_release(&u->tree);
 	if (u->archive)
 		(void)archive_read_free(u->archive);
@@ -420,9 +434,13 @@ int untar(int tarfd, int rootfd, const struct untar_options *options, struct unt
 
 	if (!u)
 		return error_set(err, ERR_EXHAUSTED, "out of memory for a tar reader");
-	result = open_archive(u, err);
+	result = listing_begin(&u->listing, options->lists ? options->listing_fd : -1, err);
+	if (result == 0)
+		result = open_archive(u, err);
 	if (result == 0)
 		result = unpack_all(u, err);
+	if (result == 0)
+		result = listing_end(&u->listing, err);
 	if (result == 0)
 		result = drain(tarfd, err);
 	if (result == 0)

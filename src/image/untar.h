@@ -21,6 +21,8 @@ struct untar_options {
 	bool is_layer; /* false: an archive of files; no white-outs, owners, modes, attributes or device nodes */
 	uint64_t max_bytes;
 	uint64_t max_inodes;
+	bool lists; /* writes what it made to listing_fd: see listing.h */
+	int listing_fd;
 	int (*on_opaque)(void *arg, const char *path, struct error *err); /* "" is the root */
 	void *arg;
 };

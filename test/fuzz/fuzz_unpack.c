@@ -11,7 +11,9 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "image/listing.h"
 #include "image/untar.h"
+#include "image/verify.h"
 
 static char outer[] = "/dev/shm/monopod-fuzz-XXXXXX";
 
@@ -54,12 +56,37 @@ static int ignore_opaque(void *arg, const char *path, struct error *err)
 	return 0;
 }
 
+static void on_found(void *arg, const char *path, const char *what)
+{
+	(void)arg;
+	(void)fprintf(stderr, "%s: %s\n", path, what);
+	abort();
+}
+
+/* What was listed is what lies there. */
+static void check_listing(int fd, int root)
+{
+	const struct verify_options options = { .found = on_found };
+	_cleanup_listing_ struct listing listing = { 0 };
+	struct verify_usage usage;
+	struct error err = ERROR_INIT;
+
+	if (lseek(fd, 0, SEEK_SET) != 0 || listing_read(fd, &listing, &err) < 0 ||
+	    layer_verify(root, &listing, &options, &usage, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		abort();
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	_cleanup_fd_ int listing = memfd_create("listing", MFD_CLOEXEC);
 	const struct untar_options options = {
 		.is_layer = true,
 		.max_bytes = 1 << 20,
 		.max_inodes = 100,
+		.lists = true,
+		.listing_fd = listing,
 		.on_opaque = ignore_opaque,
 	};
 	_cleanup_fd_ int tar = memfd_create("tar", MFD_CLOEXEC);
@@ -72,8 +99,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mkdirat(open_outer(), "layer", 0700) < 0)
 		abort();
 	root = openat(open_outer(), "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (untar(tar, root, &options, &usage, &err) == 0 && (usage.inodes > 100 || usage.bytes > (1 << 20) + 100 * 4096))
-		abort();
+	if (untar(tar, root, &options, &usage, &err) == 0) {
+		if (usage.inodes > 100 || usage.bytes > (1 << 20) + 100 * 4096)
+			abort();
+		check_listing(listing, root);
+	}
 	check_neighbours();
 	if (io_remove_tree(open_outer(), "layer", &err) < 0)
 		abort();
