@@ -380,7 +380,8 @@ void *spawner_thread(void *arg)
 
 	(void)pthread_mutex_lock(&spawner->lock);
 	spawner->ready = result == 0;
-	spawner->closing = result < 0;
+	/* or whoever opened it wanted it no more before this thread had begun */
+	spawner->closing = spawner->closing || result < 0;
 	(void)pthread_cond_broadcast(&spawner->over);
 	while ((launch = take_next(spawner))) {
 		(void)pthread_mutex_unlock(&spawner->lock);

@@ -161,6 +161,25 @@ static void a_namespace_made_in_advance_is_one_childs(void **state)
 	assert_int_equal(box_count_fds(), before - 1); /* the tree of the spec that was not run */
 }
 
+/* What its opener does when something else failed meanwhile. The thread may be anywhere on its way. */
+static void one_that_nobody_wants_any_more_ends(void **state)
+{
+	unsigned before = box_count_fds();
+
+	(void)state;
+	(void)alarm(60);
+	for (int i = 0; i < 100; i++) {
+		struct spawner *spawner;
+
+		expect_ok(spawner_open_once(i % 2 ? CLONE_NEWNET : 0, &spawner, &err));
+		if (i % 10 == 0)
+			sleep_ms(i / 10);
+		spawner_close(spawner);
+	}
+	(void)alarm(0);
+	assert_int_equal(box_count_fds(), before);
+}
+
 /* --- times ------------------------------------------------------------------------------------------------------------- */
 
 static void operations_are_timed(void **state)
@@ -325,11 +344,17 @@ int main(void)
 {
 #define box_test(f) cmocka_unit_test_setup_teardown(f, place_make, place_remove)
 	const struct CMUnitTest tests[] = {
-		box_test(eight_threads_leave_nothing),  box_test(open_files_stay_with_the_daemon),
-		box_test(opened_and_closed_many_times), box_test(the_thread_sees_one_mount),
-		box_test(operations_are_timed),         box_test(a_deadline_that_has_passed),
-		box_test(every_operation_can_fail),     box_test(a_bad_descriptor_is_an_error),
-		box_test(strangers_are_left_alone),     box_test(a_namespace_made_in_advance_is_one_childs),
+		box_test(eight_threads_leave_nothing),
+		box_test(open_files_stay_with_the_daemon),
+		box_test(opened_and_closed_many_times),
+		box_test(the_thread_sees_one_mount),
+		box_test(one_that_nobody_wants_any_more_ends),
+		box_test(operations_are_timed),
+		box_test(a_deadline_that_has_passed),
+		box_test(every_operation_can_fail),
+		box_test(a_bad_descriptor_is_an_error),
+		box_test(strangers_are_left_alone),
+		box_test(a_namespace_made_in_advance_is_one_childs),
 	};
 
 	return cmocka_run_group_tests(tests, box_open, box_close);
