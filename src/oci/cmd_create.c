@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "oci/container.h"
+#include "oci/descriptors.h"
 
 #define COMMON_ROWS                                                                                                                \
 	{ 'b', "bundle", "DIR", OPTION_TEXT, offsetof(struct start_options, bundle), "the bundle; the working directory", 0, 0 },  \
@@ -57,10 +58,12 @@ static int run_create(struct oci *oci, const void *opts, char **args, int n_args
 {
 	_cleanup_container_ struct container c;
 	struct spawn_result spawned;
+	const struct start_options *options = opts;
 
 	(void)n_args;
 	container_init(&c, oci);
-	if (container_create(&c, args[0], opts, true, &spawned, err) < 0)
+	if (descriptors_check(oci, options->preserve_fds, true, err) < 0 ||
+	    container_create(&c, args[0], opts, true, &spawned, err) < 0)
 		return -1;
 	close_fd(&spawned.pidfd);
 	free(spawned.times);
@@ -130,7 +133,8 @@ static int run_run(struct oci *oci, const void *opts, char **args, int n_args, s
 
 	(void)n_args;
 	container_init(&c, oci);
-	if (container_create(&c, args[0], options, false, &spawned, err) < 0)
+	if (descriptors_check(oci, options->preserve_fds, true, err) < 0 ||
+	    container_create(&c, args[0], options, false, &spawned, err) < 0)
 		return -1;
 	container_hooks_warn(&c, HOOK_POSTSTART, STATUS_RUNNING);
 	if (!options->detach)

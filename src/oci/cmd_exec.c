@@ -15,9 +15,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "oci/container.h"
+#include "oci/descriptors.h"
 #include "oci/seccomp.h"
 #include "oci/world.h"
 #include "runtime/caps.h"
+#include "runtime/userns.h"
 
 struct exec_options {
 	struct start_options start;
@@ -200,29 +202,19 @@ static int decide(struct execution *e, char **args, int n_args, struct error *er
 
 /* --- running it -------------------------------------------------------------------------------------------------------- */
 
-static int preserve(struct execution *e, struct exec_spec *spec, struct error *err)
-{
-	size_t n = (size_t)e->options->start.preserve_fds;
-	int *fds = arena_new_array(&e->c->oci->arena, int, n + 1);
-
-	if (!fds)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	for (size_t i = 0; i < n; i++)
-		fds[i] = 3 + (int)i;
-	spec->extras.preserved_fds = fds;
-	spec->extras.n_preserved_fds = n;
-	return 0;
-}
-
 static int fill(struct execution *e, int pidfd, struct exec_spec *spec, struct error *err)
 {
 	const struct process_config *p = &e->process;
 
 	e->user_ns = (struct user_ns_spec){ .fd = -1, .maps = e->c->config.id_maps };
+	if (e->c->config.namespaces[OCI_NS_USER].path &&
+	    userns_maps_of(e->c->store.state.pid, &e->c->oci->arena, &e->user_ns.maps, err) < 0)
+		return -1;
 	*spec = (struct exec_spec){
 		.name = e->c->store.id,
 		.target_pidfd = pidfd,
 		.joins_pid_ns = e->c->config.namespaces[OCI_NS_PID].wanted,
+		.joins_time_ns = e->c->config.namespaces[OCI_NS_TIME].wanted,
 		.cgroup = e->c->cgroup,
 		.argv = p->args,
 		.envp = p->env,
@@ -238,7 +230,9 @@ static int fill(struct execution *e, int pidfd, struct exec_spec *spec, struct e
 		.selinux = p->selinux_label,
 		.user_ns = e->c->config.namespaces[OCI_NS_USER].wanted ? &e->user_ns : NULL,
 	};
-	return preserve(e, spec, err) < 0 ? -1 : seccomp_of(&e->c->config, &e->c->oci->arena, &spec->seccomp, err);
+	return descriptors_list(&e->c->oci->handed, &spec->extras, &e->c->oci->arena, err) < 0
+		       ? -1
+		       : seccomp_of(&e->c->config, &e->c->oci->arena, &spec->seccomp, err);
 }
 
 static int spawn(struct execution *e, struct spawn_result *ret_result, struct error *err)
@@ -303,6 +297,8 @@ static int run_exec(struct oci *oci, const void *opts, char **args, int n_args, 
 	int code;
 
 	container_init(&c, oci);
+	if (descriptors_check(oci, e.options->start.preserve_fds, false, err) < 0)
+		return error_prefix(err, "exec in container %s", args[0]);
 	/* without the lock: an exec may last for days */
 	if (container_open(&c, args[0], false, err) < 0)
 		return -1;

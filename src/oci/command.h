@@ -9,10 +9,16 @@
 #include "base/error.h"
 #include "base/options.h"
 
+/* Descriptors from 3 on that are the container's (descriptors.h). */
+struct handed {
+	size_t n, n_sockets; /* sockets are the first of them */
+};
+
 /* One invocation. */
 struct oci {
 	struct arena arena;
 	bool warned;
+	struct handed handed;
 
 	/* global options */
 	const char *root;

@@ -127,7 +127,9 @@ static int parse_document(const struct place *root, struct config *config, struc
 	config->process = (struct process_config){ .env = no_env, .cwd = "/" };
 	if (config->has_process && process_parse(&process, &config->process, err) < 0)
 		return -1;
-	return linux_parse(&linux_place, config, err) < 0 || hooks_parse(&hooks, config, err) < 0 ? -1 : 0;
+	if (linux_parse(&linux_place, config, err) < 0 || mounts_check(config, err) < 0)
+		return -1;
+	return hooks_parse(&hooks, config, err);
 }
 
 int config_parse(const char *text, size_t length, struct config *ret_config, struct error *err)

@@ -40,17 +40,20 @@ struct process_config {
 	bool set_oom_score_adj;
 	int oom_score_adj;
 	struct process_extras extras;
-	struct scheduler_spec scheduler;
+	struct scheduler_spec scheduler; /* extras.first_cpus and cpus: for exec, not for the container's first process */
 	const char *apparmor_profile, *selinux_label;
 };
 
 struct mount_config {
 	const char *place; /* "mounts[2]" */
 	const char *target, *type, *source;
-	const char *data;    /* options of the file system, "" for none */
-	unsigned long flags; /* MS_RDONLY, MS_NOSUID, ... */
+	const char *data;                       /* options of the file system, "" for none */
+	unsigned long flags, cleared;           /* MS_RDONLY, MS_NOSUID, ...: what it is to have, and not to have */
+	unsigned long tree_flags, tree_cleared; /* the same for a bind with everything below it; a new mount has nothing below */
 	bool bind, recursive;
-	bool recursive_readonly;
+	bool copy_up; /* "tmpcopyup" */
+	bool id_mapped, tree_id_mapped;
+	struct id_maps id_maps;    /* empty: the user namespace's */
 	unsigned long propagation; /* MS_PRIVATE, ...; 0: not given */
 	bool propagation_recursive;
 };
@@ -105,7 +108,8 @@ struct config {
 	const cJSON *annotations; /* of strings; NULL: none */
 
 	struct namespace_config namespaces[OCI_NS_KINDS];
-	struct id_maps id_maps; /* of a new user namespace; else empty */
+	struct id_maps id_maps;   /* of the user namespace; empty when there is none, or when it is one by path that knows them */
+	const char *time_offsets; /* lines of /proc/PID/timens_offsets; NULL: none */
 	struct device_spec *devices;
 	size_t n_devices;
 	const char *cgroups_path; /* NULL: not given */
@@ -128,7 +132,10 @@ void config_drop(struct config *config);
 /* The parts, for config_parse() and for what comes in files of their own: exec --process, update --resources. */
 int process_parse(const struct place *place, struct process_config *ret_process, struct error *err);
 int resources_parse(const struct place *place, struct resources *ret_resources, struct error *err);
+int io_parse(const struct place *resources, struct more_resources *more, struct error *err); /* blockIO, network, rdma */
+int id_maps_parse(const struct place *place, struct id_maps *ret_maps, struct error *err);   /* either list may be empty */
 int mounts_parse(const struct place *root, struct config *config, struct error *err);
+int mounts_check(struct config *config, struct error *err); /* when all is read */
 int linux_parse(const struct place *place, struct config *config, struct error *err);
 int hooks_parse(const struct place *place, struct config *config, struct error *err);
 

@@ -1,8 +1,11 @@
 /* "linux" of config.json, but for the resources. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "oci/config.h"
@@ -41,52 +44,59 @@ static int parse_namespaces(const struct place *linux_place, struct config *conf
 	if (!config->namespaces[OCI_NS_MOUNT].wanted || config->namespaces[OCI_NS_MOUNT].path)
 		return error_set(err, ERR_UNIMPLEMENTED,
 				 "%s.namespaces: a container without a new mount namespace is not supported", linux_place->name);
-	/* its maps would have to be read back, and belong to whoever made it */
-	if (config->namespaces[OCI_NS_USER].path)
-		return error_set(err, ERR_UNIMPLEMENTED, "%s.namespaces: a user namespace by path is not supported",
-				 linux_place->name);
-	if (config->namespaces[OCI_NS_TIME].wanted)
-		return error_set(err, ERR_UNIMPLEMENTED, "%s.namespaces: a time namespace is not supported", linux_place->name);
 	return 0;
 }
 
-static int on_mapping(const struct place *place, size_t index, void *data, struct error *err)
+/* One line of /proc/PID/timens_offsets; the kernel knows the clocks by number. */
+static int parse_offset(const struct place *offsets, const char *key, int clock, char line[64], struct error *err)
 {
-	struct id_map *maps = data;
-	int64_t inside = -1, outside = -1, length = -1;
+	int64_t seconds = 0, nanoseconds = 0;
+	struct place place;
 
-	if (member_number(place, "containerID", 0, UINT32_MAX, &inside, err) < 0 ||
-	    member_number(place, "hostID", 0, UINT32_MAX, &outside, err) < 0 ||
-	    member_number(place, "size", 0, UINT32_MAX, &length, err) < 0)
+	line[0] = '\0';
+	if (member_object(offsets, key, &place, err) < 0 ||
+	    member_number(&place, "secs", INT64_MIN, INT64_MAX, &seconds, err) < 0 ||
+	    member_number(&place, "nanosecs", 0, 999999999, &nanoseconds, err) < 0)
 		return -1;
-	if (inside < 0 || outside < 0 || length < 0)
-		return error_set(err, ERR_INVALID, "%s: containerID, hostID and size are needed", place->name);
-	maps[index] = (struct id_map){ (uint32_t)inside, (uint32_t)outside, (uint32_t)length };
+	if (place.object)
+		(void)snprintf(line, 64, "%d %" PRId64 " %" PRId64 "\n", clock, seconds, nanoseconds);
 	return 0;
 }
 
-static int read_maps(const struct place *linux_place, const char *key, const struct id_map **ret_maps, size_t *ret_n,
-		     struct error *err)
+static int parse_time_offsets(const struct place *linux_place, struct config *config, struct error *err)
 {
-	size_t n = member_count(linux_place, key);
-	struct id_map *maps = arena_new_array(linux_place->arena, struct id_map, n + 1);
+	const struct namespace_config *ns = &config->namespaces[OCI_NS_TIME];
+	char monotonic[64], boottime[64];
+	struct place offsets;
+	const cJSON *item;
 
-	if (n > ID_MAPS_MAX)
-		return error_set(err, ERR_INVALID, "%s has %zu entries, limit %d", place_join(linux_place, key), n, ID_MAPS_MAX);
-	if (!maps)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	*ret_maps = maps;
-	*ret_n = n;
-	return member_objects(linux_place, key, on_mapping, maps, err);
+	if (member_object(linux_place, "timeOffsets", &offsets, err) < 0)
+		return -1;
+	cJSON_ArrayForEach(item, offsets.object)
+	{
+		if (strcmp(item->string, "monotonic") != 0 && strcmp(item->string, "boottime") != 0)
+			return error_set(err, ERR_INVALID, "%s: the clock '%.64s' has no offset", offsets.name, item->string);
+	}
+	if (parse_offset(&offsets, "monotonic", CLOCK_MONOTONIC, monotonic, err) < 0 ||
+	    parse_offset(&offsets, "boottime", CLOCK_BOOTTIME, boottime, err) < 0)
+		return -1;
+	if (!monotonic[0] && !boottime[0])
+		return 0;
+	if (!ns->wanted || ns->path)
+		return error_set(err, ERR_INVALID, "%s needs a new time namespace", offsets.name);
+	config->time_offsets = arena_printf(linux_place->arena, "%s%s", monotonic, boottime);
+	return config->time_offsets ? 0 : error_set(err, ERR_EXHAUSTED, "out of memory");
 }
 
 static int parse_mappings(const struct place *linux_place, struct config *config, struct error *err)
 {
 	struct id_maps *maps = &config->id_maps;
 
-	if (read_maps(linux_place, "uidMappings", &maps->uids, &maps->n_uids, err) < 0 ||
-	    read_maps(linux_place, "gidMappings", &maps->gids, &maps->n_gids, err) < 0)
+	if (id_maps_parse(linux_place, maps, err) < 0)
 		return -1;
+	/* those of a namespace that exists need not be said */
+	if (config->namespaces[OCI_NS_USER].path && maps->n_uids + maps->n_gids == 0)
+		return 0;
 	if (config->namespaces[OCI_NS_USER].wanted)
 		return id_maps_check(maps, err) < 0 ? error_prefix(err, "%s mappings", linux_place->name) : 0;
 	if (maps->n_uids + maps->n_gids > 0)
@@ -236,7 +246,6 @@ static int parse_personality(const struct place *linux_place, struct config *con
 }
 
 static const struct refused_member refused[] = {
-	{ "timeOffsets", "not supported" },
 	{ "intelRdt", "not supported" },
 	{ "memoryPolicy", "not supported" },
 	{ "netDevices", "not supported" },
@@ -260,9 +269,10 @@ int linux_parse(const struct place *place, struct config *config, struct error *
 	struct place resources, seccomp;
 
 	if (member_refuse(place, refused, err) < 0 || parse_namespaces(place, config, err) < 0 ||
-	    parse_mappings(place, config, err) < 0 || parse_devices(place, config, err) < 0 ||
-	    parse_sysctls(place, config, err) < 0 || parse_propagation(place, config, err) < 0 ||
-	    parse_paths(place, config, err) < 0 || parse_personality(place, config, err) < 0)
+	    parse_time_offsets(place, config, err) < 0 || parse_mappings(place, config, err) < 0 ||
+	    parse_devices(place, config, err) < 0 || parse_sysctls(place, config, err) < 0 ||
+	    parse_propagation(place, config, err) < 0 || parse_paths(place, config, err) < 0 ||
+	    parse_personality(place, config, err) < 0)
 		return -1;
 	if (member_object(place, "resources", &resources, err) < 0 || member_object(place, "seccomp", &seccomp, err) < 0)
 		return -1;

@@ -5,21 +5,22 @@
 #include "base/mem.h"
 #include "oci/config.h"
 #include "oci/features.h"
+#include "runtime/userns.h"
 
 /* A node's kubelet asks for some hundred at most (arbitrary). */
 #define MOUNTS_MAX 2000
 
 #define DATA_MAX 4096
 
-#ifndef MS_NOSYMFOLLOW
-#define MS_NOSYMFOLLOW 256
-#endif
-
 enum option_kind {
 	SETS_FLAG,
 	CLEARS_FLAG,
+	SETS_TREE_FLAG, /* of a mount and of all below it */
+	CLEARS_TREE_FLAG,
 	SETS_PROPAGATION,
 	SETS_BIND,
+	MAPS_IDS,
+	COPIES_UP,
 	IS_REFUSED,
 };
 
@@ -38,6 +39,8 @@ static const struct option {
 	{ "dev", MS_NODEV, CLEARS_FLAG, false },
 	{ "noexec", MS_NOEXEC, SETS_FLAG, false },
 	{ "exec", MS_NOEXEC, CLEARS_FLAG, false },
+	{ "nosymfollow", MS_NOSYMFOLLOW, SETS_FLAG, false },
+	{ "symfollow", MS_NOSYMFOLLOW, CLEARS_FLAG, false },
 	{ "noatime", MS_NOATIME, SETS_FLAG, false },
 	{ "atime", MS_NOATIME, CLEARS_FLAG, false },
 	{ "nodiratime", MS_NODIRATIME, SETS_FLAG, false },
@@ -46,7 +49,24 @@ static const struct option {
 	{ "norelatime", MS_RELATIME, CLEARS_FLAG, false },
 	{ "strictatime", MS_STRICTATIME, SETS_FLAG, false },
 	{ "nostrictatime", MS_STRICTATIME, CLEARS_FLAG, false },
-	{ "rro", MS_RDONLY, SETS_FLAG, true },
+	{ "rro", MS_RDONLY, SETS_TREE_FLAG, true },
+	{ "rrw", MS_RDONLY, CLEARS_TREE_FLAG, true },
+	{ "rnosuid", MS_NOSUID, SETS_TREE_FLAG, true },
+	{ "rsuid", MS_NOSUID, CLEARS_TREE_FLAG, true },
+	{ "rnodev", MS_NODEV, SETS_TREE_FLAG, true },
+	{ "rdev", MS_NODEV, CLEARS_TREE_FLAG, true },
+	{ "rnoexec", MS_NOEXEC, SETS_TREE_FLAG, true },
+	{ "rexec", MS_NOEXEC, CLEARS_TREE_FLAG, true },
+	{ "rnosymfollow", MS_NOSYMFOLLOW, SETS_TREE_FLAG, true },
+	{ "rsymfollow", MS_NOSYMFOLLOW, CLEARS_TREE_FLAG, true },
+	{ "rnoatime", MS_NOATIME, SETS_TREE_FLAG, true },
+	{ "ratime", MS_NOATIME, CLEARS_TREE_FLAG, true },
+	{ "rnodiratime", MS_NODIRATIME, SETS_TREE_FLAG, true },
+	{ "rdiratime", MS_NODIRATIME, CLEARS_TREE_FLAG, true },
+	{ "rrelatime", MS_RELATIME, SETS_TREE_FLAG, true },
+	{ "rnorelatime", MS_RELATIME, CLEARS_TREE_FLAG, true },
+	{ "rstrictatime", MS_STRICTATIME, SETS_TREE_FLAG, true },
+	{ "rnostrictatime", MS_STRICTATIME, CLEARS_TREE_FLAG, true },
 	{ "private", MS_PRIVATE, SETS_PROPAGATION, false },
 	{ "rprivate", MS_PRIVATE, SETS_PROPAGATION, true },
 	{ "shared", MS_SHARED, SETS_PROPAGATION, false },
@@ -57,28 +77,13 @@ static const struct option {
 	{ "runbindable", MS_UNBINDABLE, SETS_PROPAGATION, true },
 	{ "bind", 0, SETS_BIND, false },
 	{ "rbind", 0, SETS_BIND, true },
+	{ "idmap", 0, MAPS_IDS, false },
+	{ "ridmap", 0, MAPS_IDS, true },
+	{ "tmpcopyup", 0, COPIES_UP, false },
 	{ "async", 0, SETS_FLAG, false },
-	{ "nosymfollow", 0, IS_REFUSED, false },
-	{ "idmap", 0, IS_REFUSED, false },
-	{ "ridmap", 0, IS_REFUSED, true },
-	{ "tmpcopyup", 0, IS_REFUSED, false },
+	{ "silent", 0, SETS_FLAG, false },
+	{ "loud", 0, SETS_FLAG, false },
 	{ "remount", 0, IS_REFUSED, false },
-	{ "rnosuid", 0, IS_REFUSED, true },
-	{ "rnodev", 0, IS_REFUSED, true },
-	{ "rnoexec", 0, IS_REFUSED, true },
-	{ "rnoatime", 0, IS_REFUSED, true },
-	{ "rnodiratime", 0, IS_REFUSED, true },
-	{ "rrelatime", 0, IS_REFUSED, true },
-	{ "rnorelatime", 0, IS_REFUSED, true },
-	{ "rstrictatime", 0, IS_REFUSED, true },
-	{ "rnostrictatime", 0, IS_REFUSED, true },
-	{ "rrw", 0, IS_REFUSED, true },
-	{ "rsuid", 0, IS_REFUSED, true },
-	{ "rdev", 0, IS_REFUSED, true },
-	{ "rexec", 0, IS_REFUSED, true },
-	{ "ratime", 0, IS_REFUSED, true },
-	{ "rdiratime", 0, IS_REFUSED, true },
-	{ "rnosymfollow", 0, IS_REFUSED, true },
 };
 
 static const struct option *find_option(const char *name)
@@ -90,15 +95,26 @@ static const struct option *find_option(const char *name)
 	return NULL;
 }
 
+static void set(unsigned long *set, unsigned long *cleared, unsigned long flag)
+{
+	*set |= flag;
+	*cleared &= ~flag;
+}
+
 static int apply(struct mount_config *mount, const struct option *option, struct error *err)
 {
 	switch (option->kind) {
 	case SETS_FLAG:
-		mount->flags |= option->value;
-		mount->recursive_readonly = mount->recursive_readonly || option->recursive;
+		set(&mount->flags, &mount->cleared, option->value);
 		break;
 	case CLEARS_FLAG:
-		mount->flags &= ~option->value;
+		set(&mount->cleared, &mount->flags, option->value);
+		break;
+	case SETS_TREE_FLAG:
+		set(&mount->tree_flags, &mount->tree_cleared, option->value);
+		break;
+	case CLEARS_TREE_FLAG:
+		set(&mount->tree_cleared, &mount->tree_flags, option->value);
 		break;
 	case SETS_PROPAGATION:
 		mount->propagation = option->value;
@@ -107,6 +123,13 @@ static int apply(struct mount_config *mount, const struct option *option, struct
 	case SETS_BIND:
 		mount->bind = true;
 		mount->recursive = option->recursive;
+		break;
+	case MAPS_IDS:
+		mount->id_mapped = true;
+		mount->tree_id_mapped = option->recursive;
+		break;
+	case COPIES_UP:
+		mount->copy_up = true;
 		break;
 	case IS_REFUSED:
 		return error_set(err, ERR_UNIMPLEMENTED, "%s.options: '%s' is not supported", mount->place, option->name);
@@ -129,6 +152,10 @@ static int read_options(struct mount_config *mount, const char *const *names, st
 			return -1;
 		if (option || !**names)
 			continue;
+		/* another runtime's way to say what uidMappings and gidMappings say; on a bind nobody would look at it */
+		if (!strncmp(*names, "idmap=", 6) || !strncmp(*names, "ridmap=", 7))
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "%s.options: '%.64s': give the maps as uidMappings and gidMappings", mount->place, *names);
 		length = snprintf(data + n, sizeof(data) - n, "%s%s", n ? "," : "", *names);
 		if (length < 0 || (size_t)length >= sizeof(data) - n)
 			return error_set(err, ERR_INVALID, "%s.options: longer than %d bytes", mount->place, DATA_MAX - 1);
@@ -147,18 +174,42 @@ static int check_mount(struct mount_config *mount, struct error *err)
 		mount->bind = true;
 	if (mount->bind && (!mount->source || !*mount->source))
 		return error_set(err, ERR_INVALID, "%s.source is missing", mount->place);
-	if (mount->recursive_readonly && !mount->bind)
-		return error_set(err, ERR_INVALID, "%s.options: 'rro' is for bind mounts", mount->place);
 	if (!mount->bind && (!mount->type || !*mount->type))
 		return error_set(err, ERR_INVALID, "%s.type is missing", mount->place);
+	if (mount->copy_up && (mount->bind || strcmp(mount->type, "tmpfs") != 0))
+		return error_set(err, ERR_INVALID, "%s.options: 'tmpcopyup' is for a tmpfs", mount->place);
+	/* a new mount is all that there is of its tree */
+	if (!mount->bind)
+		mount->flags = (mount->flags | mount->tree_flags) & ~mount->tree_cleared;
 	return 0;
 }
 
-static const struct refused_member refused[] = {
-	{ "uidMappings", "not supported" },
-	{ "gidMappings", "not supported" },
-	{ NULL, NULL },
-};
+static int check_id_maps(struct mount_config *mount, const struct config *config, struct error *err)
+{
+	bool own = mount->id_maps.n_uids + mount->id_maps.n_gids > 0;
+
+	mount->id_mapped = mount->id_mapped || own;
+	if (!mount->id_mapped)
+		return 0;
+	if (!mount->bind)
+		return error_set(err, ERR_INVALID, "%s: only a bind can be id-mapped", mount->place);
+	if (own)
+		return id_maps_check(&mount->id_maps, err) < 0 ? error_prefix(err, "%s mappings", mount->place) : 0;
+	if (!config->namespaces[OCI_NS_USER].wanted)
+		return error_set(err, ERR_INVALID, "%s.options: 'idmap' needs mappings, its own or those of a user namespace",
+				 mount->place);
+	return 0;
+}
+
+/* What depends on other parts of the configuration. */
+int mounts_check(struct config *config, struct error *err)
+{
+	for (size_t i = 0; i < config->n_mounts; i++) {
+		if (check_id_maps(&config->mounts[i], config, err) < 0)
+			return -1;
+	}
+	return 0;
+}
 
 static int on_mount(const struct place *place, size_t index, void *data, struct error *err)
 {
@@ -169,7 +220,7 @@ static int on_mount(const struct place *place, size_t index, void *data, struct 
 	mount->place = place->name;
 	if (member_text(place, "destination", &mount->target, err) < 0 || member_text(place, "type", &mount->type, err) < 0 ||
 	    member_text(place, "source", &mount->source, err) < 0 || member_texts(place, "options", &names, err) < 0 ||
-	    member_refuse(place, refused, err) < 0 || read_options(mount, names, place->arena, err) < 0)
+	    id_maps_parse(place, &mount->id_maps, err) < 0 || read_options(mount, names, place->arena, err) < 0)
 		return -1;
 	config->n_mounts++;
 	return check_mount(mount, err);

@@ -1,6 +1,7 @@
 /* "process" of config.json, and of the file that `exec --process` names. */
 #include <linux/ioprio.h>
 #include <linux/sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
@@ -233,6 +234,70 @@ static int parse_io_priority(const struct place *process, struct process_config 
 	return 0;
 }
 
+/* What the kernel counts at most (NR_CPUS of common kernels). */
+#define CPUS_MAX 8192
+
+static int add_cpus(uint32_t *bits, const char *text, size_t *ret_end)
+{
+	char *end;
+	unsigned long first = strtoul(text, &end, 10), last = first;
+	const char *from = text;
+
+	if (end == from)
+		return -1;
+	if (*end == '-') {
+		from = end + 1;
+		last = strtoul(from, &end, 10);
+		if (end == from)
+			return -1;
+	}
+	if (first > last || last >= CPUS_MAX)
+		return -1;
+	for (unsigned long i = first; i <= last; i++)
+		bits[i / 32] |= UINT32_C(1) << (i % 32);
+	*ret_end = (size_t)(end - text);
+	return (int)last;
+}
+
+/* "0-3,7". */
+static int parse_cpus(const struct place *affinity, const char *key, struct cpu_mask *ret_mask, struct error *err)
+{
+	uint32_t *bits = arena_new_array(affinity->arena, uint32_t, CPUS_MAX / 32);
+	const char *text = "";
+	int highest = -1;
+
+	if (!bits)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (member_text(affinity, key, &text, err) < 0)
+		return -1;
+	for (const char *p = text; *p;) {
+		size_t length = 0;
+		int last = strspn(p, "0123456789") > 0 ? add_cpus(bits, p, &length) : -1;
+
+		p += length;
+		if (last < 0 || (*p && (*p != ',' || !p[1])))
+			return error_set(err, ERR_INVALID, "%s '%.64s' is no list of CPUs", place_join(affinity, key), text);
+		p += *p == ',';
+		highest = last > highest ? last : highest;
+	}
+	if (highest >= 0)
+		*ret_mask = (struct cpu_mask){ bits, ((size_t)highest / 64 + 1) * 2 };
+	return 0;
+}
+
+static int parse_affinity(const struct place *process, struct process_config *p, struct error *err)
+{
+	struct place affinity;
+
+	if (member_object(process, "execCPUAffinity", &affinity, err) < 0)
+		return -1;
+	if (!affinity.object)
+		return 0;
+	return parse_cpus(&affinity, "initial", &p->extras.first_cpus, err) < 0
+		       ? -1
+		       : parse_cpus(&affinity, "final", &p->extras.cpus, err);
+}
+
 static int parse_terminal(const struct place *process, struct process_config *p, struct error *err)
 {
 	int64_t rows = 0, columns = 0;
@@ -250,13 +315,13 @@ static int parse_terminal(const struct place *process, struct process_config *p,
 
 static const struct refused_member refused[] = {
 	{ "commandLine", "for Windows" },
-	{ "execCPUAffinity", "not supported" },
 	{ NULL, NULL },
 };
 
 static int parse_labels(const struct place *process, struct process_config *p, struct error *err)
 {
-	if (member_refuse(process, refused, err) < 0 || member_text(process, "apparmorProfile", &p->apparmor_profile, err) < 0 ||
+	if (member_refuse(process, refused, err) < 0 || parse_affinity(process, p, err) < 0 ||
+	    member_text(process, "apparmorProfile", &p->apparmor_profile, err) < 0 ||
 	    member_text(process, "selinuxLabel", &p->selinux_label, err) < 0)
 		return -1;
 	return member_flag(process, "noNewPrivileges", &p->identity.no_new_privs, err);

@@ -8,55 +8,49 @@
 #define RULES_MAX 1024
 #define LIMITS_MAX 64
 
-static const struct refused_member refused[] = {
-	{ "blockIO", "not supported: block I/O has no limits here" },
-	{ "network", "not supported: net_cls and net_prio are not used" },
-	{ "rdma", "not supported" },
-	{ NULL, NULL },
-};
-
-static const struct refused_member refused_memory[] = {
-	{ "kernelTCP", "not supported" },
-	{ NULL, NULL },
-};
-
-static const struct refused_member refused_cpu[] = {
-	{ "realtimeRuntime", "not supported" },
-	{ "realtimePeriod", "not supported" },
-	{ "burst", "not supported" },
-	{ "idle", "not supported" },
-	{ NULL, NULL },
-};
-
-/* "kernel" limits what no kernel since 5.16 limits; the specification says to ignore it. */
-static int parse_memory(const struct place *resources, struct resources *r, struct error *err)
+/* "kernel" limits what no kernel since 5.16 limits; the specification says to ignore it. "useHierarchy" says what they all do. */
+static int parse_memory(const struct place *resources, struct resources *r, struct more_resources *more, struct error *err)
 {
 	struct place memory;
 	int64_t swappiness = 0;
-	bool no_oom_killer = false;
 	int has_swappiness;
 
-	if (member_object(resources, "memory", &memory, err) < 0 || member_refuse(&memory, refused_memory, err) < 0)
+	if (member_object(resources, "memory", &memory, err) < 0)
 		return -1;
 	if (member_number(&memory, "limit", -1, INT64_MAX, &r->memory_limit_bytes, err) < 0 ||
 	    member_number(&memory, "swap", -1, INT64_MAX, &r->memory_swap_limit_bytes, err) < 0 ||
 	    member_number(&memory, "reservation", -1, INT64_MAX, &r->memory_reservation_bytes, err) < 0 ||
-	    member_flag(&memory, "disableOOMKiller", &no_oom_killer, err) < 0)
+	    member_number(&memory, "kernelTCP", -1, INT64_MAX, &more->memory_kernel_tcp_bytes, err) < 0 ||
+	    member_flag(&memory, "disableOOMKiller", &more->disable_oom_killer, err) < 0 ||
+	    member_flag(&memory, "checkBeforeUpdate", &more->check_memory, err) < 0)
 		return -1;
-	/* version 2 has nothing like it, and with version 1 what needs more memory hangs, where nobody can kill it */
-	if (no_oom_killer)
-		return error_set(err, ERR_UNIMPLEMENTED, "%s.disableOOMKiller: not supported", memory.name);
+	more->set_oom_killer = member_get(&memory, "disableOOMKiller") != NULL;
 	has_swappiness = member_number(&memory, "swappiness", 0, 100, &swappiness, err);
 	r->set_memory_swappiness = has_swappiness > 0;
 	r->memory_swappiness = (uint64_t)swappiness;
 	return has_swappiness < 0 ? -1 : 0;
 }
 
-static int parse_cpu(const struct place *resources, struct resources *r, struct error *err)
+/* Those for which 0 is a value. */
+static int parse_cpu_more(const struct place *cpu, struct more_resources *more, struct error *err)
+{
+	int runtime = member_number(cpu, "realtimeRuntime", INT64_MIN, INT64_MAX, &more->cpu_realtime_runtime_us, err), burst, idle;
+
+	if (runtime < 0 || member_unsigned(cpu, "realtimePeriod", &more->cpu_realtime_period_us, err) < 0)
+		return -1;
+	burst = member_unsigned(cpu, "burst", &more->cpu_burst_us, err);
+	idle = burst < 0 ? -1 : member_number(cpu, "idle", 0, 1, &more->cpu_idle, err);
+	more->set_cpu_realtime_runtime = runtime > 0;
+	more->set_cpu_burst = burst > 0;
+	more->set_cpu_idle = idle > 0;
+	return idle < 0 ? -1 : 0;
+}
+
+static int parse_cpu(const struct place *resources, struct resources *r, struct more_resources *more, struct error *err)
 {
 	struct place cpu;
 
-	if (member_object(resources, "cpu", &cpu, err) < 0 || member_refuse(&cpu, refused_cpu, err) < 0)
+	if (member_object(resources, "cpu", &cpu, err) < 0 || parse_cpu_more(&cpu, more, err) < 0)
 		return -1;
 	if (member_number(&cpu, "shares", 0, INT64_MAX, &r->cpu_shares, err) < 0 ||
 	    member_number(&cpu, "quota", INT64_MIN, INT64_MAX, &r->cpu_quota_us, err) < 0 ||
@@ -209,11 +203,14 @@ static int parse_devices(const struct place *resources, struct resources *r, str
 
 int resources_parse(const struct place *place, struct resources *ret_resources, struct error *err)
 {
+	struct more_resources *more = arena_new(place->arena, struct more_resources);
 	struct resources *r = ret_resources;
 	struct place pids;
 
-	*r = (struct resources){ 0 };
-	if (member_refuse(place, refused, err) < 0 || parse_memory(place, r, err) < 0 || parse_cpu(place, r, err) < 0 ||
+	if (!more)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	*r = (struct resources){ .more = more };
+	if (parse_memory(place, r, more, err) < 0 || parse_cpu(place, r, more, err) < 0 || io_parse(place, more, err) < 0 ||
 	    parse_hugepages(place, r, err) < 0 || parse_unified(place, r, err) < 0 || parse_devices(place, r, err) < 0)
 		return -1;
 	if (member_object(place, "pids", &pids, err) < 0 ||

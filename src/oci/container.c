@@ -48,7 +48,7 @@ static int open_cgroup(struct container *c, struct error *err)
 
 	if (!c->store.state.cgroup)
 		return 0;
-	if (cgroup_roots_open("auto", &c->roots, err) < 0)
+	if (cgroup_roots_open_with("auto", resources_hierarchies(&c->config.resources), &c->roots, err) < 0)
 		return -1;
 	if (cgroup_open(c->roots, c->store.state.cgroup, &c->cgroup, &cause) == 0 || cause.code == ERR_NOT_FOUND)
 		return 0;
@@ -71,6 +71,15 @@ enum container_status container_status(struct container *c)
 	enum container_status status = state_status(&c->store.state);
 
 	return status == STATUS_RUNNING && c->cgroup && cgroup_is_frozen(c->cgroup) ? STATUS_PAUSED : status;
+}
+
+int container_limit(struct container *c, struct resources *resources, struct error *err)
+{
+	if (resources->set_memory_swappiness && cgroup_roots_unified(c->roots)) {
+		oci_warn(c->oci, "resources.memory.swappiness: cgroup version 2 has no such setting; ignored");
+		resources->set_memory_swappiness = false;
+	}
+	return cgroup_apply(c->cgroup, resources, err);
 }
 
 /* --- hooks ------------------------------------------------------------------------------------------------------------- */

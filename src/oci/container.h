@@ -50,6 +50,9 @@ enum container_status container_status(struct container *c);
 int container_create(struct container *c, const char *id, const struct start_options *options, bool waits,
 		     struct spawn_result *ret_result, struct error *err);
 
+/* Sets its limits, all or none. Swappiness is a wish, not a limit: where version 2 of cgroups does not know it, it is a warning. */
+int container_limit(struct container *c, struct resources *resources, struct error *err);
+
 /* Releases the one that waits, and runs the poststart hooks. */
 int container_start(struct container *c, struct error *err);
 

@@ -17,9 +17,11 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "oci/container.h"
+#include "oci/descriptors.h"
 #include "oci/seccomp.h"
 #include "oci/world.h"
 #include "runtime/hook.h"
+#include "runtime/rootfs.h"
 #include "runtime/userns.h"
 
 struct creation {
@@ -122,7 +124,7 @@ static int make_cgroup(struct creation *creation, struct error *err)
 	struct container_state *state = &c->store.state;
 	char *topmost = NULL;
 
-	if (cgroup_roots_open("auto", &c->roots, err) < 0)
+	if (cgroup_roots_open_with("auto", resources_hierarchies(&c->config.resources), &c->roots, err) < 0)
 		return -1;
 	if (cgroup_create(c->roots, state->cgroup, &c->cgroup, &topmost, err) < 0) {
 		if (err->code != ERR_EXISTS)
@@ -138,7 +140,7 @@ static int make_cgroup(struct creation *creation, struct error *err)
 	}
 	state->cgroup_topmost = topmost ? arena_strdup(&c->oci->arena, topmost) : NULL;
 	free(topmost);
-	return cgroup_apply(c->cgroup, &c->config.resources, err);
+	return container_limit(c, &c->config.resources, err);
 }
 
 /* --- the socket of the start ------------------------------------------------------------------------------------------- */
@@ -234,24 +236,6 @@ static int hand_over_console(struct creation *creation, struct spawn_result *res
 	return 0;
 }
 
-/* Descriptors 3 and up of ours, as the process is to have them. */
-static int list_preserved(struct creation *creation, struct container_spec *spec, struct error *err)
-{
-	size_t n = (size_t)creation->options->preserve_fds;
-	int *fds = arena_new_array(&creation->c->oci->arena, int, n + 1);
-
-	if (!fds)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		fds[i] = 3 + (int)i;
-		if (fcntl(fds[i], F_GETFD) < 0)
-			return error_sys(err, errno, "--preserve-fds: descriptor %d", fds[i]);
-	}
-	spec->extras.preserved_fds = fds;
-	spec->extras.n_preserved_fds = n;
-	return 0;
-}
-
 static int run_plan(struct creation *creation, struct spawn_result *ret_result, struct error *err)
 {
 	struct container *c = creation->c;
@@ -265,12 +249,27 @@ static int run_plan(struct creation *creation, struct spawn_result *ret_result, 
 	spec->stops_ready = true;
 	spec->waits = creation->waits;
 	spec->start_socket = start_socket;
-	if (list_preserved(creation, spec, err) < 0 || plan_compile(spec, &plan, err) < 0)
+	if (descriptors_hand_on(&c->oci->handed, spec, &c->oci->arena, err) < 0 || plan_compile(spec, &plan, err) < 0)
 		return -1;
 	creation->plan = plan;
 	result = spawn(creation, ret_result, err);
 	creation->plan = NULL;
 	return result < 0 ? -1 : hand_over_console(creation, ret_result, err);
+}
+
+/* One that exists has its maps; what the configuration says of them must be that. */
+static int join_user_ns(struct creation *creation, struct error *err)
+{
+	const struct id_maps *said = &creation->c->config.id_maps;
+	struct user_ns_spec *ns = &creation->user_ns;
+
+	if (userns_find_maps(creation->spawner, creation->world.user_ns, &creation->c->oci->arena, &ns->maps, err) < 0)
+		return error_prefix(err, "user namespace %s", creation->c->config.namespaces[OCI_NS_USER].path);
+	if (said->n_uids + said->n_gids > 0 && !id_maps_equal(said, &ns->maps))
+		return error_set(err, ERR_INVALID, "linux.uidMappings and gidMappings are not those of user namespace %s",
+				 creation->c->config.namespaces[OCI_NS_USER].path);
+	ns->fd = fcntl(creation->world.user_ns, F_DUPFD_CLOEXEC, 0);
+	return ns->fd < 0 ? error_sys(err, errno, "user namespace") : 0;
 }
 
 static int open_user_ns(struct creation *creation, struct error *err)
@@ -280,9 +279,38 @@ static int open_user_ns(struct creation *creation, struct error *err)
 	creation->user_ns = (struct user_ns_spec){ .fd = -1, .maps = config->id_maps };
 	if (!config->namespaces[OCI_NS_USER].wanted)
 		return 0;
-	creation->user_ns.fd = userns_create(creation->spawner, &config->id_maps, err);
 	creation->world.spec.user_ns = &creation->user_ns;
+	if (config->namespaces[OCI_NS_USER].path)
+		return join_user_ns(creation, err);
+	creation->user_ns.fd = userns_create(creation->spawner, &config->id_maps, err);
 	return creation->user_ns.fd < 0 ? -1 : 0;
+}
+
+/* Maps of a mount's own are those of a user namespace that nobody lives in. */
+static int map_mount(struct creation *creation, const struct mount_config *mount, int fd, struct error *err)
+{
+	bool own = mount->id_maps.n_uids > 0;
+	_cleanup_fd_ int made = own ? userns_create(creation->spawner, &mount->id_maps, err) : -1;
+	int user_ns = own ? made : creation->user_ns.fd;
+
+	if (user_ns < 0)
+		return -1;
+	return mount->tree_id_mapped ? mount_id_map_tree(fd, user_ns, mount->place, err)
+				     : mount_id_map(fd, user_ns, mount->place, err);
+}
+
+static int map_mounts(struct creation *creation, struct error *err)
+{
+	const struct config *config = &creation->c->config;
+	const struct container_spec *spec = &creation->world.spec;
+	/* there may be one more in front, for /dev */
+	size_t first = spec->n_mounts - config->n_mounts;
+
+	for (size_t i = 0; i < config->n_mounts; i++) {
+		if (config->mounts[i].id_mapped && map_mount(creation, &config->mounts[i], spec->mounts[first + i].fd, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int make(struct creation *creation, struct spawn_result *ret_result, struct error *err)
@@ -297,7 +325,7 @@ static int make(struct creation *creation, struct spawn_result *ret_result, stru
 		result = seccomp_of(&c->config, &c->oci->arena, &creation->world.spec.seccomp, err);
 	c->store.state.rootfs = creation->world.rootfs_path ? creation->world.rootfs_path : "";
 	if (result == 0)
-		result = open_user_ns(creation, err);
+		result = open_user_ns(creation, err) < 0 ? -1 : map_mounts(creation, err);
 	if (result == 0)
 		result = run_plan(creation, ret_result, err);
 	close_fd(&creation->user_ns.fd);
@@ -315,7 +343,8 @@ static int remove_stale(struct container *c, const char *id, struct error *err)
 
 	container_init(&old, c->oci);
 	old.store = c->store;
-	result = old.store.state.cgroup && cgroup_roots_open("auto", &old.roots, err) < 0 ? -1 : 0;
+	/* whichever hierarchies it was made in */
+	result = old.store.state.cgroup && cgroup_roots_open_with("auto", CGROUP_ALL, &old.roots, err) < 0 ? -1 : 0;
 	if (result == 0 && old.store.state.cgroup)
 		(void)cgroup_open(old.roots, old.store.state.cgroup, &old.cgroup, &ignored);
 	if (result == 0)
@@ -342,11 +371,20 @@ static int claim(struct container *c, const char *id, struct error *err)
  * The spawner gets ready on another processor, and makes the network namespace there, which takes the kernel as long as all the groups
  * that are made here meanwhile.
  */
+static bool makes_user_ns(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_mounts; i++) {
+		if (config->mounts[i].id_mapped)
+			return true;
+	}
+	return config->namespaces[OCI_NS_USER].wanted;
+}
+
 static int open_spawner(struct creation *creation, struct error *err)
 {
 	const struct namespace_config *namespaces = creation->c->config.namespaces;
 	const struct namespace_config *net = &namespaces[OCI_NS_NETWORK];
-	bool in_advance = net->wanted && !net->path && !namespaces[OCI_NS_USER].wanted;
+	bool in_advance = net->wanted && !net->path && !makes_user_ns(&creation->c->config);
 
 	return spawner_open_once(in_advance ? CLONE_NEWNET : 0, &creation->spawner, err);
 }

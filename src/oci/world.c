@@ -1,4 +1,4 @@
-#include "oci/world.h"
+#include "oci/world_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,22 +18,24 @@
 #include "runtime/kernel.h"
 #include "runtime/selinux.h"
 
-/* Keeps a descriptor until the end. */
-static int keep(struct world *world, int fd)
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80 /* Linux 5.6 */
+#endif
+
+int world_keep(struct world *world, int fd)
 {
 	world->fds[world->n_fds++] = fd;
 	return fd;
 }
 
-/* Relative paths are the bundle's. */
-static const char *in_bundle(struct arena *arena, const char *bundle, const char *path)
+const char *world_in_bundle(struct arena *arena, const char *bundle, const char *path)
 {
 	return path[0] == '/' ? path : arena_printf(arena, "%s/%s", bundle, path);
 }
 
 static int open_root(struct world *world, struct arena *arena, const struct config *config, const char *bundle, struct error *err)
 {
-	const char *path = in_bundle(arena, bundle, config->root);
+	const char *path = world_in_bundle(arena, bundle, config->root);
 	struct stat st;
 	int fd;
 
@@ -45,7 +47,7 @@ static int open_root(struct world *world, struct arena *arena, const struct conf
 	fd = sys_open_tree(AT_FDCWD, world->rootfs_path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (fd < 0)
 		return error_sys(err, errno, "root.path %s", path);
-	world->spec.rootfs = keep(world, fd);
+	world->spec.rootfs = world_keep(world, fd);
 	if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
 		return error_set(err, ERR_INVALID, "root.path %s is not a directory", path);
 	return 0;
@@ -60,6 +62,7 @@ static const struct {
 	[OCI_NS_PID] = { "pid", CLONE_NEWPID },    [OCI_NS_NETWORK] = { "network", CLONE_NEWNET },
 	[OCI_NS_MOUNT] = { "mount", CLONE_NEWNS }, [OCI_NS_IPC] = { "ipc", CLONE_NEWIPC },
 	[OCI_NS_UTS] = { "uts", CLONE_NEWUTS },    [OCI_NS_CGROUP] = { "cgroup", CLONE_NEWCGROUP },
+	[OCI_NS_USER] = { "user", CLONE_NEWUSER }, [OCI_NS_TIME] = { "time", CLONE_NEWTIME },
 };
 
 /* A descriptor, NS_NEW or NS_HOST. */
@@ -75,7 +78,7 @@ static int open_namespace(struct world *world, const struct config *config, enum
 	fd = open(ns->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return error_sys(err, errno, "%s namespace %s", namespaces[kind].name, ns->path);
-	*ret_ns = keep(world, fd);
+	*ret_ns = world_keep(world, fd);
 	if (ioctl(fd, NS_GET_NSTYPE) != namespaces[kind].type)
 		return error_set(err, ERR_INVALID, "%s namespace %s: it is none of that type", namespaces[kind].name, ns->path);
 	return 0;
@@ -89,136 +92,16 @@ static int open_namespaces(struct world *world, const struct config *config, str
 	    open_namespace(world, config, OCI_NS_NETWORK, &spec->net_ns, err) < 0 ||
 	    open_namespace(world, config, OCI_NS_IPC, &spec->ipc_ns, err) < 0 ||
 	    open_namespace(world, config, OCI_NS_UTS, &spec->uts_ns, err) < 0 ||
-	    open_namespace(world, config, OCI_NS_CGROUP, &spec->cgroup_ns, err) < 0)
+	    open_namespace(world, config, OCI_NS_CGROUP, &spec->cgroup_ns, err) < 0 ||
+	    open_namespace(world, config, OCI_NS_TIME, &world->time_ns.fd, err) < 0 ||
+	    open_namespace(world, config, OCI_NS_USER, &world->user_ns, err) < 0)
 		return -1;
+	world->time_ns.offsets = config->time_offsets;
+	if (config->namespaces[OCI_NS_TIME].wanted)
+		spec->time_ns = &world->time_ns;
 	spec->new_cgroup_ns = spec->cgroup_ns == NS_NEW;
 	spec->joins_cgroup_ns = spec->cgroup_ns >= 0;
 	return 0;
-}
-
-/* --- mounts ------------------------------------------------------------------------------------------------------------ */
-
-static const struct {
-	const char *type;
-	enum mount_kind kind;
-} file_systems[] = {
-	{ "proc", MOUNT_PROC },     { "sysfs", MOUNT_SYSFS },   { "tmpfs", MOUNT_TMPFS },    { "devpts", MOUNT_DEVPTS },
-	{ "mqueue", MOUNT_MQUEUE }, { "cgroup", MOUNT_CGROUP }, { "cgroup2", MOUNT_CGROUP },
-};
-
-static int set_tree(int fd, const struct mount_config *mount, struct error *err)
-{
-	struct mount_attr tree = { .propagation = mount->propagation ? mount->propagation : MS_PRIVATE };
-	unsigned recursive = mount->propagation && !mount->propagation_recursive ? 0 : AT_RECURSIVE;
-
-	if (sys_mount_setattr(fd, "", AT_EMPTY_PATH | recursive, &tree) < 0)
-		return error_sys(err, errno, "%s: set propagation of %s", mount->place, mount->source);
-	tree = (struct mount_attr){ .attr_set = MOUNT_ATTR_RDONLY };
-	if (mount->recursive_readonly && sys_mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &tree) < 0)
-		return error_sys(err, errno, "%s: make %s read-only", mount->place, mount->source);
-	return 0;
-}
-
-static int open_bind(struct world *world, struct arena *arena, const struct mount_config *mount, const char *bundle,
-		     struct mount_spec *spec, struct error *err)
-{
-	const char *source = in_bundle(arena, bundle, mount->source);
-	struct stat st;
-	int fd;
-
-	if (!source)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	fd = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (mount->recursive ? AT_RECURSIVE : 0U));
-	if (fd < 0)
-		return error_sys(err, errno, "%s.source %s", mount->place, source);
-	spec->kind = MOUNT_BIND;
-	spec->fd = keep(world, fd);
-	if (fstat(fd, &st) < 0)
-		return error_sys(err, errno, "%s.source %s", mount->place, source);
-	spec->target_is_file = !S_ISDIR(st.st_mode);
-	return set_tree(fd, mount, err);
-}
-
-static int open_mount(struct world *world, struct arena *arena, const struct mount_config *mount, const char *bundle,
-		      struct mount_spec *spec, struct error *err)
-{
-	*spec = (struct mount_spec){ .target = mount->target, .fd = -1, .flags = mount->flags, .options = mount->data };
-	if (mount->bind)
-		return open_bind(world, arena, mount, bundle, spec, err);
-	if (mount->source && *mount->source && !strchr(mount->source, ','))
-		spec->options = arena_printf(arena, "%s%ssource=%s", mount->data, *mount->data ? "," : "", mount->source);
-	for (size_t i = 0; spec->options && i < ARRAY_SIZE(file_systems); i++) {
-		if (strcmp(file_systems[i].type, mount->type) != 0)
-			continue;
-		spec->kind = file_systems[i].kind;
-		if (spec->kind == MOUNT_CGROUP)
-			spec->options = NULL;
-		return 0;
-	}
-	return error_set(err, ERR_UNIMPLEMENTED, "%s.type: file system '%.64s' is not supported", mount->place, mount->type);
-}
-
-static bool is_dev(const char *target)
-{
-	while (*target == '/')
-		target++;
-	return !strncmp(target, "dev", 3) && target[3 + strspn(target + 3, "/")] == '\0';
-}
-
-static bool mounts_dev(const struct config *config)
-{
-	for (size_t i = 0; i < config->n_mounts; i++) {
-		if (is_dev(config->mounts[i].target))
-			return true;
-	}
-	return false;
-}
-
-/* Devices are never made in the image (CVE-2026-41579): a configuration that mounts nothing on /dev gets a file system there. */
-static size_t add_dev(const struct config *config, struct mount_spec *mounts)
-{
-	if (mounts_dev(config))
-		return 0;
-	mounts[0] = (struct mount_spec){ .kind = MOUNT_TMPFS,
-					 .target = "/dev",
-					 .fd = -1,
-					 .flags = MS_NOSUID | MS_STRICTATIME,
-					 .options = "mode=755,size=65536k" };
-	return 1;
-}
-
-/* Without a cgroup namespace of its own a container sees its group where the host's are mounted. */
-static int open_cgroup_trees(struct world *world, struct error *err)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < world->spec.n_mounts; i++) {
-		if (world->spec.mounts[i].kind != MOUNT_CGROUP || world->spec.new_cgroup_ns || n > 0)
-			continue;
-		if (cgroup_open_trees(world->spec.cgroup, world->cgroup_trees, &n, err) < 0)
-			return -1;
-		for (size_t j = 0; j < n; j++)
-			(void)keep(world, world->cgroup_trees[j]);
-		world->spec.cgroup_trees = world->cgroup_trees;
-	}
-	return 0;
-}
-
-static int open_mounts(struct world *world, struct arena *arena, const struct config *config, const char *bundle, struct error *err)
-{
-	struct mount_spec *mounts = arena_new_array(arena, struct mount_spec, config->n_mounts + 1);
-	size_t n;
-
-	if (!mounts)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	n = add_dev(config, mounts);
-	for (size_t i = 0; i < config->n_mounts; i++) {
-		if (open_mount(world, arena, &config->mounts[i], bundle, &mounts[n++], err) < 0)
-			return -1;
-	}
-	world->spec.mounts = mounts;
-	world->spec.n_mounts = n;
-	return open_cgroup_trees(world, err);
 }
 
 /* --- process and hooks ------------------------------------------------------------------------------------------------- */
@@ -280,6 +163,7 @@ static void fill_process(struct container_spec *spec, const struct process_confi
 	spec->oom_score_adj = process->oom_score_adj;
 	spec->tty = process->terminal;
 	spec->extras = process->extras;
+	spec->extras.first_cpus = spec->extras.cpus = (struct cpu_mask){ 0 };
 	spec->apparmor = process->apparmor_profile;
 	spec->selinux = process->selinux_label;
 }
@@ -328,12 +212,12 @@ static int open_hooks(struct world *world, const struct config *config, struct e
 	hooks->state = hook_state_open(err);
 	if (hooks->state < 0)
 		return -1;
-	(void)keep(world, hooks->state);
+	(void)world_keep(world, hooks->state);
 	world->spec.hooks = hooks;
 	if (!hooks->outside && hooks->n_create_container == 0)
 		return 0;
 	hooks->host_tree = hook_host_tree(err);
-	return hooks->host_tree < 0 ? -1 : keep(world, hooks->host_tree) < 0 ? -1 : 0;
+	return hooks->host_tree < 0 ? -1 : world_keep(world, hooks->host_tree) < 0 ? -1 : 0;
 }
 
 int world_open(const struct config *config, const char *id, const char *bundle, const struct cgroup_roots *roots,
@@ -343,6 +227,7 @@ int world_open(const struct config *config, const char *id, const char *bundle, 
 	struct world *world = ret_world;
 
 	*world = (struct world){
+		.has_user_ns = config->namespaces[OCI_NS_USER].wanted,
 		.spec = { .name = id, .rootfs = -1, .cgroup = cgroup, .cgroup_roots = roots },
 		/* root, namespaces, mounts, hooks' two */
 		.fds = arena_new_array(arena, int, config->n_mounts + OCI_NS_KINDS + CGROUP_TREES_MAX + 3),
@@ -350,11 +235,12 @@ int world_open(const struct config *config, const char *id, const char *bundle, 
 	if (!world->fds)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (open_root(world, arena, config, bundle, err) < 0 || open_namespaces(world, config, err) < 0 ||
-	    open_mounts(world, arena, config, bundle, err) < 0 || open_hooks(world, config, err) < 0)
+	    fill_mount_label(&world->spec, config->mount_label, err) < 0 ||
+	    world_open_mounts(world, arena, config, bundle, err) < 0 || open_hooks(world, config, err) < 0)
 		return -1;
 	fill_process(&world->spec, &config->process);
 	fill_rest(&world->spec, config);
-	return fill_mount_label(&world->spec, config->mount_label, err);
+	return 0;
 }
 
 void world_close(struct world *world)

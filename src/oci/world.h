@@ -12,6 +12,9 @@
 struct world {
 	struct container_spec spec;
 	struct hooks_spec hooks;
+	struct time_ns_spec time_ns;
+	int user_ns; /* a descriptor, NS_NEW or NS_HOST: its maps are the caller's to find, and spec.user_ns to set */
+	bool has_user_ns;
 	char *rootfs_path; /* resolved */
 	int *fds;          /* of the arena */
 	size_t n_fds;

@@ -23,6 +23,18 @@ struct cgroup;
 
 /* `where` is "auto" (from /proc/self/mountinfo) or the directory under which the hierarchies are mounted. */
 int cgroup_roots_open(const char *where, struct cgroup_roots **ret_roots, struct error *err);
+
+/* The same with hierarchies of version 1 that are left alone otherwise, because few groups need one and each costs every group its
+ * making. What a group was made in, it must be opened and removed with. */
+enum {
+	CGROUP_BLKIO = 1,
+	CGROUP_NET_CLS = 2,
+	CGROUP_NET_PRIO = 4,
+	CGROUP_RDMA = 8,
+	CGROUP_ALL = 15,
+};
+int cgroup_roots_open_with(const char *where, unsigned more, struct cgroup_roots **ret_roots, struct error *err);
+
 void cgroup_roots_close(struct cgroup_roots *roots);
 bool cgroup_roots_unified(const struct cgroup_roots *roots); /* version 2 only */
 
@@ -60,7 +72,48 @@ struct resources {
 		const char *access; /* "rwm" */
 	} * devices;
 	size_t n_devices;
+	const struct more_resources *more; /* NULL: none */
 };
+
+/* What an OCI configuration can ask for and the CRI cannot (config-linux.md, "Control groups"); all zero is "not set". */
+struct more_resources {
+	bool set_cpu_realtime_runtime, set_cpu_burst, set_cpu_idle;
+	int64_t cpu_realtime_runtime_us;
+	uint64_t cpu_realtime_period_us; /* 0: not set */
+	uint64_t cpu_burst_us;
+	int64_t cpu_idle;
+	int64_t memory_kernel_tcp_bytes; /* -1: none; 0: not set */
+	bool set_oom_killer, disable_oom_killer;
+	bool check_memory;                        /* a limit below what is in use is refused, where the kernel would kill for it */
+	uint64_t block_weight, block_leaf_weight; /* 10 to 1000; 0: not set */
+	const struct block_weight {
+		unsigned major, minor;
+		uint64_t weight, leaf_weight; /* 0: not set */
+	} * block_weights;
+	size_t n_block_weights;
+	const struct block_throttle {
+		enum block_rate { BLOCK_READ_BYTES, BLOCK_WRITE_BYTES, BLOCK_READ_OPS, BLOCK_WRITE_OPS } what;
+		unsigned major, minor;
+		uint64_t rate; /* per second; 0: no limit */
+	} * block_throttles;
+	size_t n_block_throttles;
+	bool set_net_class;
+	uint32_t net_class;
+	const struct net_priority {
+		const char *interface;
+		uint32_t priority;
+	} * net_priorities;
+	size_t n_net_priorities;
+	const struct rdma_limit {
+		const char *device;
+		bool set_handles, set_objects;
+		uint32_t handles, objects;
+	} * rdma;
+	size_t n_rdma;
+};
+
+/* The further hierarchies that these limits need on version 1: for cgroup_roots_open_with(). */
+unsigned resources_hierarchies(const struct resources *resources);
 
 /*
  * Creates the group in every hierarchy. Parents that are missing are made, and marked as made here; *ret_topmost_made (may be NULL)

@@ -6,6 +6,7 @@
  *   cgroup_remove.c     removing them
  *   cgroup_kill.c       killing what is in a group
  *   cgroup_resources.c  limits: checks, order, all or nothing
+ *   cgroup_more.c       limits that the CRI does not know
  *   cgroup_v1.c, cgroup_v2.c   the files and units of each version, behind struct cgroup_version
  *   cgroup_device.c     device rules, as lines for version 1 and as a BPF program for version 2
  */
@@ -27,6 +28,9 @@ enum controller {
 	CONTROLLER_IO,
 	CONTROLLER_DEVICES,
 	CONTROLLER_FREEZER,
+	CONTROLLER_NET_CLS,
+	CONTROLLER_NET_PRIO,
+	CONTROLLER_RDMA,
 	CONTROLLER_COUNT
 };
 
@@ -66,7 +70,8 @@ struct limit_write {
 	const struct hierarchy *hierarchy;
 	const char *file;
 	const char *value;
-	char *old; /* what stood there, to be put back */
+	const char *unset; /* what takes `value` away where the file has a line for each device; NULL: `old` does */
+	char *old;         /* what stood there, to be put back */
 };
 
 /* More than every field of struct resources needs, with its own limits on the lists in it. */
@@ -125,6 +130,13 @@ int64_t group_number(const struct cgroup *cgroup, const struct hierarchy *h, con
 /* Lays one write out. The value is formatted; `file` must live as long as the job. */
 int job_put(struct cgroup_change *job, const struct hierarchy *h, struct error *err, const char *file, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+
+/* The hierarchy for a limit that is set, its controller turned on; NULL with *err set when the host has none. */
+const struct hierarchy *job_need(struct cgroup_change *job, enum controller controller, struct error *err);
+
+/* cgroup_more.c. Before the usual limits what would be in their way, after them the rest. */
+int put_more_before(struct cgroup_change *job, const struct more_resources *more, struct error *err);
+int put_more(struct cgroup_change *job, const struct more_resources *more, struct error *err);
 
 /* Memory plus swap: as asked for, or no swap beside the memory; 0 when nothing is to be set. */
 static inline int64_t resources_memsw(const struct resources *r)

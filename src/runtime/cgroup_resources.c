@@ -112,8 +112,8 @@ int job_put(struct cgroup_change *job, const struct hierarchy *h, struct error *
 	return 0;
 }
 
-/* The hierarchy for a limit that is set; version 2's controllers are turned on when they are off. */
-static const struct hierarchy *need(struct cgroup_change *job, enum controller controller, struct error *err)
+/* Version 2's controllers are turned on when they are off. */
+const struct hierarchy *job_need(struct cgroup_change *job, enum controller controller, struct error *err)
 {
 	const struct hierarchy *h = roots_find(job->cgroup->roots, controller);
 
@@ -164,7 +164,7 @@ static int put_cpu(struct cgroup_change *job, const struct resources *r, struct 
 		return 0;
 	if (!r->cpu_shares && !r->cpu_quota_us && !r->cpu_period_us)
 		return 0;
-	h = need(job, CONTROLLER_CPU, err);
+	h = job_need(job, CONTROLLER_CPU, err);
 	return h ? h->version->put_cpu(job, h, r, err) : -1;
 }
 
@@ -174,7 +174,7 @@ static int put_memory(struct cgroup_change *job, const struct resources *r, stru
 
 	if (!r->memory_limit_bytes && !r->memory_swap_limit_bytes && !r->memory_reservation_bytes && !r->set_memory_swappiness)
 		return 0;
-	h = need(job, CONTROLLER_MEMORY, err);
+	h = job_need(job, CONTROLLER_MEMORY, err);
 	return h ? h->version->put_memory(job, h, r, err) : -1;
 }
 
@@ -184,7 +184,7 @@ static int put_pids(struct cgroup_change *job, const struct resources *r, struct
 
 	if (!r->pids_limit)
 		return 0;
-	h = need(job, CONTROLLER_PIDS, err);
+	h = job_need(job, CONTROLLER_PIDS, err);
 	if (!h)
 		return -1;
 	if (r->pids_limit < 0)
@@ -201,7 +201,7 @@ static int put_cpuset_file(struct cgroup_change *job, const char *file, const ch
 		return 0;
 	if (value[strspn(value, "0123456789,-")] || strlen(value) >= UNIFIED_VALUE_LEN)
 		return error_set(err, ERR_INVALID, "%s: '%.100s' is not a list of numbers and ranges", file, value);
-	h = need(job, CONTROLLER_CPUSET, err);
+	h = job_need(job, CONTROLLER_CPUSET, err);
 	return h ? job_put(job, h, err, file, "%s", value) : -1;
 }
 
@@ -225,7 +225,7 @@ static int put_hugepage(struct cgroup_change *job, const struct hugepage_limit *
 	/* Kubelet sends a zero limit for every size there is, on hosts without the controller too (see cgroup.h). */
 	if (limit->limit_bytes == 0 && (!h || (h->version->unified && !cgroup_roots_unified(job->cgroup->roots))))
 		return 0;
-	h = need(job, CONTROLLER_HUGETLB, err);
+	h = job_need(job, CONTROLLER_HUGETLB, err);
 	return h ? h->version->put_hugepage(job, h, limit, err) : -1;
 }
 
@@ -273,7 +273,7 @@ static int put_unified(struct cgroup_change *job, const struct unified_entry *en
 		return error_set(err, ERR_STATE,
 				 "unified: %s needs that controller on cgroup version 2, which this host does not have",
 				 entry->file);
-	if (!need(job, controller, err))
+	if (!job_need(job, controller, err))
 		return -1;
 	return job_put(job, h, err, entry->file, "%s", entry->value);
 }
@@ -296,12 +296,15 @@ static int put_all_unified(struct cgroup_change *job, const struct resources *r,
 
 static int lay_out(struct cgroup_change *job, const struct resources *r, struct error *err)
 {
-	if (check_numbers(r, err) < 0 || put_cpu(job, r, err) < 0 || put_memory(job, r, err) < 0 || put_pids(job, r, err) < 0)
+	if (check_numbers(r, err) < 0 || put_more_before(job, r->more, err) < 0 || put_cpu(job, r, err) < 0 ||
+	    put_memory(job, r, err) < 0 || put_pids(job, r, err) < 0)
 		return -1;
 	if (put_cpuset_file(job, "cpuset.cpus", r->cpuset_cpus, err) < 0 ||
 	    put_cpuset_file(job, "cpuset.mems", r->cpuset_mems, err) < 0)
 		return -1;
-	return put_hugepages(job, r, err) < 0 ? -1 : put_all_unified(job, r, err);
+	if (put_hugepages(job, r, err) < 0 || put_more(job, r->more, err) < 0)
+		return -1;
+	return put_all_unified(job, r, err);
 }
 
 static int write_one(const struct cgroup *cgroup, const struct limit_write *w, const char *value, struct error *err)
@@ -340,6 +343,8 @@ static void put_back(const struct cgroup_change *job, const struct limit_write *
 	struct error ignored = ERROR_INIT;
 	char *rest = w->old, *line;
 
+	if (w->unset)
+		(void)write_one(job->cgroup, w, w->unset, &ignored);
 	if (rest && !*rest)
 		(void)write_one(job->cgroup, w, "\n", &ignored);
 	while (rest && *rest && (line = strsep(&rest, "\n")))

@@ -4,7 +4,8 @@
  * Version 1 has a hierarchy per controller, and every one costs each container a mkdir, an open and a write of `tasks`, and a rmdir:
  * 45 us for the cheapest, 120 us for memory (measured on 6.18). So only those are used that hold a limit, a protection, or a counter
  * that kubelets look for by path: cpu, cpuacct, cpuset, memory, pids, devices, hugetlb. Left alone are
- *   - blkio (69 us), perf_event, net_cls, net_prio, rdma, misc: the CRI has no field for them;
+ *   - blkio (69 us), net_cls, net_prio, rdma: the CRI has no field for them, and whoever opens the roots says that he needs one;
+ *   - perf_event, misc: nobody asks for them;
  *   - freezer (51 us), when version 2 is mounted beside (hybrid): one group there (75 us) gives freezing, killing without a race, and
  *     pressure counters, and a child enters it by CLONE_INTO_CGROUP;
  *   - named ones (43 us), unless systemd runs here: it tracks its units in name=systemd and would end our containers with our unit.
@@ -28,7 +29,8 @@ static const struct {
 	[CONTROLLER_CPUSET] = { "cpuset", "cpuset" }, [CONTROLLER_MEMORY] = { "memory", "memory" },
 	[CONTROLLER_PIDS] = { "pids", "pids" },       [CONTROLLER_HUGETLB] = { "hugetlb", "hugetlb" },
 	[CONTROLLER_IO] = { "blkio", "io" },          [CONTROLLER_DEVICES] = { "devices", NULL },
-	[CONTROLLER_FREEZER] = { "freezer", NULL },
+	[CONTROLLER_FREEZER] = { "freezer", NULL },   [CONTROLLER_NET_CLS] = { "net_cls", NULL },
+	[CONTROLLER_NET_PRIO] = { "net_prio", NULL }, [CONTROLLER_RDMA] = { "rdma", "rdma" },
 };
 
 #define ALWAYS_USED                                                                                                                \
@@ -195,9 +197,9 @@ static bool has_v2(const struct cgroup_roots *roots)
 }
 
 /* The rule at the top of this file. */
-static bool is_used(const struct hierarchy *h, bool hybrid, bool systemd)
+static bool is_used(const struct hierarchy *h, unsigned more, bool hybrid, bool systemd)
 {
-	unsigned used = ALWAYS_USED | (hybrid ? 0 : CONTROLLER_BIT(CONTROLLER_FREEZER));
+	unsigned used = ALWAYS_USED | more | (hybrid ? 0 : CONTROLLER_BIT(CONTROLLER_FREEZER));
 
 	if (h->version->unified || (h->controllers & used))
 		return true;
@@ -219,7 +221,7 @@ static int discard(struct cgroup_roots *roots, struct hierarchy *h, struct error
 	return 0;
 }
 
-static int keep_used(struct cgroup_roots *roots, struct error *err)
+static int keep_used(struct cgroup_roots *roots, unsigned more, struct error *err)
 {
 	/* sd_booted(3): this directory is how systemd says that it is the init here. */
 	bool hybrid = has_v2(roots), systemd = access("/run/systemd/system", F_OK) == 0;
@@ -231,7 +233,7 @@ static int keep_used(struct cgroup_roots *roots, struct error *err)
 		struct hierarchy h = roots->hierarchies[i];
 
 		/* On failure the others are kept, so that the caller can close them. */
-		if (r == 0 && !is_used(&h, hybrid, systemd) && (r = discard(roots, &h, err)) == 0)
+		if (r == 0 && !is_used(&h, more, hybrid, systemd) && (r = discard(roots, &h, err)) == 0)
 			continue;
 		roots->hierarchies[roots->n++] = h;
 		if (!h.version->unified)
@@ -240,14 +242,28 @@ static int keep_used(struct cgroup_roots *roots, struct error *err)
 	return r;
 }
 
+/* As controllers of the enum. */
+static unsigned more_controllers(unsigned more)
+{
+	return (more & CGROUP_BLKIO ? CONTROLLER_BIT(CONTROLLER_IO) : 0) |
+	       (more & CGROUP_NET_CLS ? CONTROLLER_BIT(CONTROLLER_NET_CLS) : 0) |
+	       (more & CGROUP_NET_PRIO ? CONTROLLER_BIT(CONTROLLER_NET_PRIO) : 0) |
+	       (more & CGROUP_RDMA ? CONTROLLER_BIT(CONTROLLER_RDMA) : 0);
+}
+
 int cgroup_roots_open(const char *where, struct cgroup_roots **ret_roots, struct error *err)
+{
+	return cgroup_roots_open_with(where, 0, ret_roots, err);
+}
+
+int cgroup_roots_open_with(const char *where, unsigned more, struct cgroup_roots **ret_roots, struct error *err)
 {
 	struct cgroup_roots *roots = calloc(1, sizeof(*roots));
 	struct search search = { roots, strcmp(where, "auto") ? where : NULL };
 
 	if (!roots)
 		return error_sys(err, ENOMEM, "find cgroup hierarchies");
-	if (mountinfo_scan(on_mount, &search, err) < 0 || keep_used(roots, err) < 0) {
+	if (mountinfo_scan(on_mount, &search, err) < 0 || keep_used(roots, more_controllers(more), err) < 0) {
 		cgroup_roots_close(roots);
 		return -1;
 	}

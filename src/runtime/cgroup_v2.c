@@ -131,19 +131,20 @@ static int put_swap(struct cgroup_change *job, const struct hierarchy *h, const 
  * A limit below what is in use makes this version kill, where version 1 refuses after an attempt to reclaim: so the attempt is made
  * here. Nothing is asked of a group without processes.
  */
-static int make_room(const struct cgroup_change *job, const struct hierarchy *h, int64_t limit_bytes, struct error *err)
+static int make_room(const struct cgroup_change *job, const struct hierarchy *h, const struct resources *r, struct error *err)
 {
+	int64_t limit_bytes = r->memory_limit_bytes;
 	int64_t used = job->cgroup->fresh || limit_bytes < 0 ? 0 : group_number(job->cgroup, h, "memory.current");
 	_cleanup_fd_ int reclaim = -1;
 	struct error ignored = ERROR_INIT;
 	char amount[32];
 
-	if (used <= limit_bytes || !group_has(job->cgroup, h, "memory.reclaim"))
+	if (used <= limit_bytes || (!group_has(job->cgroup, h, "memory.reclaim") && !(r->more && r->more->check_memory)))
 		return 0;
 	reclaim = group_open(job->cgroup, h, "memory.reclaim", O_WRONLY, &ignored);
 	(void)snprintf(amount, sizeof(amount), "%" PRId64, used - limit_bytes);
 	/* EAGAIN: less than that could be; the look at the result decides. */
-	if (reclaim < 0 || write(reclaim, amount, strlen(amount)) >= 0)
+	if (reclaim >= 0 && write(reclaim, amount, strlen(amount)) >= 0)
 		return 0;
 	used = group_number(job->cgroup, h, "memory.current");
 	if (used <= limit_bytes)
@@ -160,7 +161,7 @@ static int put_memory(struct cgroup_change *job, const struct hierarchy *h, cons
 	if (r->memory_reservation_bytes &&
 	    job_put(job, h, err, "memory.low", "%" PRId64, r->memory_reservation_bytes < 0 ? 0 : r->memory_reservation_bytes) < 0)
 		return -1;
-	if (r->memory_limit_bytes && make_room(job, h, r->memory_limit_bytes, err) < 0)
+	if (r->memory_limit_bytes && make_room(job, h, r, err) < 0)
 		return -1;
 	if (r->memory_limit_bytes && put_amount(job, h, "memory.max", r->memory_limit_bytes, err) < 0)
 		return -1;

@@ -24,17 +24,27 @@
 #define MOUNT_ATTR_IDMAP 0x00100000
 #endif
 
-int mount_id_map(int mount, int user_ns, const char *what, struct error *err)
+static int map_ids(int mount, unsigned recursive, int user_ns, const char *what, struct error *err)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user_ns };
 
-	if (sys_mount_setattr(mount, "", AT_EMPTY_PATH, &attr) == 0)
+	if (sys_mount_setattr(mount, "", AT_EMPTY_PATH | recursive, &attr) == 0)
 		return 0;
 	if (errno == EINVAL)
 		return error_set(err, ERR_UNIMPLEMENTED, "%s: its file system does not know id-mapped mounts", what);
 	if (errno == EPERM)
 		return error_set(err, ERR_INVALID, "%s: it is an id-mapped mount already", what);
 	return error_sys(err, errno, "id-map %s", what);
+}
+
+int mount_id_map(int mount, int user_ns, const char *what, struct error *err)
+{
+	return map_ids(mount, 0, user_ns, what, err);
+}
+
+int mount_id_map_tree(int mount, int user_ns, const char *what, struct error *err)
+{
+	return map_ids(mount, AT_RECURSIVE, user_ns, what, err);
 }
 
 /* Room for "/proc/self/fd/" and a number, or for a place below the tmpfs. */

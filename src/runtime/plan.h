@@ -35,6 +35,9 @@ int plan_compile_exec(const struct exec_spec *spec, struct plan **ret_plan, stru
 /* False for a path inside /proc, where nothing may be mounted but over some files that tell about the machine. `target` is clean. */
 bool plan_may_mount_on(const char *target);
 
+/* The MS_* flags of one mount as MOUNT_ATTR_* of mount_setattr(2). Returns the flags that are none. */
+unsigned long plan_mount_attributes(unsigned long flags, uint64_t *ret_attributes);
+
 /*
  * The init of a pod whose containers share a PID namespace: reaps, forwards nothing, ends when killed, and its namespace with it. Its
  * exit is to be had only when every other process of the namespace that is our child, container or exec, has been reaped.
@@ -51,6 +54,9 @@ int plan_compile_pod_init(const struct pod_init_spec *spec, struct plan **ret_pl
 
 /* A process that makes namespaces (CLONE_NEW*) and keeps them until it is killed; a user namespace among them owns the others. */
 int plan_compile_holder(const char *name, unsigned flags, struct plan **ret_plan, struct error *err);
+
+/* A process in a user namespace, by whose maps those of the namespace are found out; stays until it is killed. */
+int plan_compile_guest(const char *name, int user_ns, struct plan **ret_plan, struct error *err);
 
 void plan_free(struct plan *plan);
 

@@ -210,8 +210,20 @@ static void lay_candidates(struct plan_build *build, const struct command *comma
 	op->n_list = (uint32_t)n;
 }
 
+void lay_affinity(struct plan_build *build, const struct cpu_mask *cpus)
+{
+	struct plan_op *op;
+
+	if (cpus->n == 0)
+		return;
+	op = plan_add(build, PLAN_AFFINITY);
+	op->list = plan_add_list(build, cpus->bits, cpus->n, sizeof(cpus->bits[0]));
+	op->n_list = (uint32_t)cpus->n;
+}
+
 static void lay_extras(struct plan_build *build, const struct process_extras *extras)
 {
+	lay_affinity(build, &extras->cpus);
 	plan_add(build, PLAN_UMASK)->mode = extras->set_umask ? extras->umask : 0022; /* as every engine has it */
 	if (extras->set_personality)
 		lay_value(build, PLAN_PERSONALITY, extras->personality);

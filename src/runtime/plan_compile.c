@@ -13,6 +13,10 @@
 #include "runtime/plan_lay.h"
 #include "runtime/selinux.h"
 
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80 /* Linux 5.6 */
+#endif
+
 static bool pidns_option;
 
 static void probe_procfs(void)
@@ -202,6 +206,15 @@ static struct command command_of(const struct container_spec *spec, const char *
 	};
 }
 
+static void lay_time(struct plan_build *build, const struct time_ns_spec *time)
+{
+	if (!time)
+		return;
+	lay_join(build, time->fd, CLONE_NEWTIME);
+	if (time->fd == NS_NEW)
+		plan_add(build, PLAN_TIME)->text = plan_add_text(build, time->offsets ? time->offsets : "");
+}
+
 /* Cgroup, namespaces and, on a kernel whose procfs shows only the reader's PID namespace, the process that is in it. */
 static void lay_world(struct plan_build *build, const struct container_spec *spec, bool late_fork)
 {
@@ -218,6 +231,7 @@ static void lay_world(struct plan_build *build, const struct container_spec *spe
 	lay_unshare(build, spec);
 	if (!spec->new_cgroup_ns && spec->joins_cgroup_ns)
 		lay_join(build, spec->cgroup_ns, CLONE_NEWCGROUP);
+	lay_time(build, spec->time_ns);
 	lay_join(build, spec->pid_ns, CLONE_NEWPID);
 	if (spec->pid_ns >= 0 && !late_fork)
 		lay_fork(build, -1, 0, "enter PID namespace");
@@ -342,6 +356,7 @@ static void lay_exec_join(struct plan_build *build, const struct exec_spec *spec
 	uint64_t namespaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
 	namespaces |= spec->joins_pid_ns ? CLONE_NEWPID : 0;
+	namespaces |= spec->joins_time_ns ? CLONE_NEWTIME : 0;
 	namespaces |= spec->user_ns ? CLONE_NEWUSER : 0;
 	lay_join(build, spec->target_pidfd, namespaces);
 	lay_inside(build, spec->user_ns);
@@ -374,6 +389,7 @@ static int lay_exec_process(struct plan_build *build, const struct exec_spec *sp
 		return error_set(err, ERR_INVALID, "no container to join");
 	if (spec->set_oom_score_adj)
 		lay_oom_score(build, spec->oom_score_adj);
+	lay_affinity(build, &spec->extras.first_cpus);
 	lay_cgroup_entry(build, spec->cgroup, false);
 	(void)plan_add(build, PLAN_SIGNALS);
 	lay_label(build, spec->apparmor, spec->selinux);
@@ -431,4 +447,16 @@ int plan_compile_holder(const char *name, unsigned flags, struct plan **ret_plan
 	plan_add(&build, PLAN_UNSHARE)->value[0] = flags;
 	(void)plan_add(&build, PLAN_CLOSE_ON_EXEC);
 	return finish_staying(&build, "namespaces", name, ret_plan, err);
+}
+
+int plan_compile_guest(const char *name, int user_ns, struct plan **ret_plan, struct error *err)
+{
+	_cleanup_plan_build_ struct plan_build build;
+
+	plan_build_init(&build);
+	build.clone_flags = CLONE_NEWNS;
+	(void)plan_add(&build, PLAN_SIGNALS);
+	lay_join(&build, user_ns, CLONE_NEWUSER);
+	(void)plan_add(&build, PLAN_CLOSE_ON_EXEC);
+	return finish_staying(&build, "guest", name, ret_plan, err);
 }

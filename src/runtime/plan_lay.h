@@ -32,6 +32,9 @@ int command_check(const struct command *command, struct error *err);
 /* What needs rights over the host, which a process that enters a user namespace loses: resource limits, and pipes for the user. */
 void lay_limits(struct plan_build *build, const struct command *command);
 
+/* Nothing for an empty mask. */
+void lay_affinity(struct plan_build *build, const struct cpu_mask *cpus);
+
 /* Everything else, to exec. */
 int lay_command(struct plan_build *build, const struct command *command, struct error *err);
 

@@ -43,10 +43,10 @@ static const struct {
 } mount_flags[] = {
 	{ MS_RDONLY, MOUNT_ATTR_RDONLY },     { MS_NOSUID, MOUNT_ATTR_NOSUID },         { MS_NODEV, MOUNT_ATTR_NODEV },
 	{ MS_NOEXEC, MOUNT_ATTR_NOEXEC },     { MS_NOATIME, MOUNT_ATTR_NOATIME },       { MS_STRICTATIME, MOUNT_ATTR_STRICTATIME },
-	{ MS_RELATIME, 0 /* the default */ }, { MS_NODIRATIME, MOUNT_ATTR_NODIRATIME },
+	{ MS_RELATIME, 0 /* the default */ }, { MS_NODIRATIME, MOUNT_ATTR_NODIRATIME }, { MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW },
 };
 
-static int attributes_of(unsigned long flags, const char *target, uint64_t *ret_attributes, struct error *err)
+unsigned long plan_mount_attributes(unsigned long flags, uint64_t *ret_attributes)
 {
 	uint64_t attributes = 0;
 
@@ -55,10 +55,15 @@ static int attributes_of(unsigned long flags, const char *target, uint64_t *ret_
 			attributes |= mount_flags[i].attribute;
 		flags &= ~mount_flags[i].flag;
 	}
-	if (flags)
-		return error_set(err, ERR_INVALID, "mount on %s has unknown flags %#lx", target, flags);
 	*ret_attributes = attributes;
-	return 0;
+	return flags;
+}
+
+static int attributes_of(unsigned long flags, const char *target, uint64_t *ret_attributes, struct error *err)
+{
+	unsigned long unknown = plan_mount_attributes(flags, ret_attributes);
+
+	return unknown ? error_set(err, ERR_INVALID, "mount on %s has unknown flags %#lx", target, unknown) : 0;
 }
 
 /* A file system's name and its options as the interpreter wants them: key and value in turn. */

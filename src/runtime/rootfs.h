@@ -62,6 +62,20 @@ int volume_open(const struct volume_spec *spec, bool *ret_is_file, struct error 
  */
 int mount_id_map(int mount, int user_ns, const char *what, struct error *err);
 
+/* The same for everything that is mounted below its root, too. */
+int mount_id_map_tree(int mount, int user_ns, const char *what, struct error *err);
+
+/*
+ * Any file system that the kernel knows, by mount(2) as other runtimes do it, as a detached mount: paths in `source` and `options` are
+ * the host's, and so are the namespaces that a file system looks at. NULL is none for both. `flags` is MS_RDONLY and the like.
+ * ERR_NOT_FOUND for a type that the kernel does not know.
+ */
+int file_system_open(const char *type, const char *source, unsigned long flags, const char *options, struct error *err);
+
+/* Copies what is in a directory into another one: directories, files, links, nodes, with modes, owners and times of change. Names are not
+ * followed. Hard links become files of their own; sockets are left out. */
+int copy_up(int from, int to, struct error *err);
+
 /* Whether this kernel makes whole trees read-only (mount_setattr(2), Linux 5.12): tried on a copy that nobody sees. */
 bool volume_takes_recursive_readonly(void);
 

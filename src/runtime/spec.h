@@ -78,6 +78,16 @@ struct process_extras {
 	int io_priority;          /* IOPRIO_PRIO_VALUE() of linux/ioprio.h */
 	const int *preserved_fds; /* become 3, 4, 5, ... */
 	size_t n_preserved_fds;
+	struct cpu_mask {
+		const uint32_t *bits; /* CPU N is bit N % 32 of number N / 32 */
+		size_t n;             /* even, as the kernel counts in words; 0: not set */
+	} first_cpus, cpus;           /* of exec alone: before it is in its cgroup, and from then on */
+};
+
+/* A time namespace: its clocks differ from the host's by what time_namespaces(7) has in timens_offsets. */
+struct time_ns_spec {
+	int fd;              /* to join; or NS_NEW */
+	const char *offsets; /* of a new one: lines of that file; NULL: none */
 };
 
 enum mount_kind {
@@ -165,6 +175,7 @@ struct container_spec {
 	const struct user_ns_spec *user_ns; /* NULL: the host's */
 	int net_ns, ipc_ns, uts_ns;         /* descriptor, NS_NEW (with lo set up) or NS_HOST */
 	int pid_ns;                         /* descriptor, NS_NEW or NS_HOST */
+	const struct time_ns_spec *time_ns; /* NULL: the host's */
 	bool new_cgroup_ns;
 	bool joins_cgroup_ns;
 	int cgroup_ns;                     /* descriptor, with joins_cgroup_ns */
@@ -206,6 +217,7 @@ struct exec_spec {
 	const char *name;
 	int target_pidfd;                   /* the container's init */
 	bool joins_pid_ns;                  /* false when the container lives in the host's */
+	bool joins_time_ns;                 /* the same */
 	const struct user_ns_spec *user_ns; /* the container's, joined by target_pidfd: `fd` is not looked at. NULL: the host's */
 	const struct cgroup *cgroup;
 	const char *const *argv;

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/buffer.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "runtime/launch.h"
 #include "runtime/plan.h"
@@ -156,4 +158,51 @@ int userns_create(struct spawner *spawner, const struct id_maps *maps, struct er
 	fd = ns_holder_open(&holder, "user", err);
 	ns_holder_end(spawner, &holder);
 	return fd;
+}
+
+/* Lines of three numbers; those of a map that nobody has written yet are none. */
+static int read_map(pid_t pid, const char *file, struct arena *arena, const struct id_map **ret_maps, size_t *ret_n,
+		    struct error *err)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT(ID_MAPS_MAX * 2 * LINE_SIZE);
+	struct id_map *maps = arena_new_array(arena, struct id_map, ID_MAPS_MAX);
+	char path[64], *rest, *line;
+	size_t n = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	if (!maps)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (io_read_file(AT_FDCWD, path, &text, err) < 0)
+		return -1;
+	rest = text.data;
+	while (n < ID_MAPS_MAX && (line = strsep(&rest, "\n"))) {
+		if (sscanf(line, "%u %u %u", &maps[n].inside, &maps[n].outside, &maps[n].length) == 3)
+			n++;
+	}
+	*ret_maps = maps;
+	*ret_n = n;
+	return n > 0 ? 0 : error_set(err, ERR_STATE, "%s: the user namespace has no map", path);
+}
+
+int userns_maps_of(pid_t pid, struct arena *arena, struct id_maps *ret_maps, struct error *err)
+{
+	if (read_map(pid, "uid_map", arena, &ret_maps->uids, &ret_maps->n_uids, err) < 0)
+		return -1;
+	return read_map(pid, "gid_map", arena, &ret_maps->gids, &ret_maps->n_gids, err);
+}
+
+int userns_find_maps(struct spawner *spawner, int user_ns, struct arena *arena, struct id_maps *ret_maps, struct error *err)
+{
+	static const int no_stdio[3] = { -1, -1, -1 };
+	_cleanup_plan_ struct plan *plan = NULL;
+	struct spawn_result spawned;
+	int result;
+
+	if (plan_compile_guest("maps", user_ns, &plan, err) < 0 ||
+	    spawner_run(spawner, plan, no_stdio, HOLDER_TIMEOUT_MS, &spawned, err) < 0)
+		return error_prefix(err, "read the maps of a user namespace");
+	free(spawned.times);
+	result = userns_maps_of(spawned.pid, arena, ret_maps, err);
+	child_end(spawner, spawned.pid, spawned.pidfd);
+	return result;
 }

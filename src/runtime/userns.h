@@ -33,6 +33,13 @@ bool id_maps_equal(const struct id_maps *a, const struct id_maps *b);
 /* A new user namespace with these maps, a child of the daemon's own. The descriptor keeps it. */
 int userns_create(struct spawner *spawner, const struct id_maps *maps, struct error *err);
 
+/* The maps of a process's user namespace, in the arena. */
+struct arena;
+int userns_maps_of(pid_t pid, struct arena *arena, struct id_maps *ret_maps, struct error *err);
+
+/* Those of any user namespace below ours, by a process that goes there for it. */
+int userns_find_maps(struct spawner *spawner, int user_ns, struct arena *arena, struct id_maps *ret_maps, struct error *err);
+
 /* The process of a namespace in the making. */
 struct ns_holder {
 	pid_t pid;

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from harness.cri import ROOT  # noqa: E402
 from harness.daemon import Daemon  # noqa: E402
+from harness.oci import Oci  # noqa: E402
 from harness.registry import Registry  # noqa: E402
 
 IMAGE = "docker.io/library/busybox-test:1"
@@ -112,3 +113,12 @@ def logs(workspace):
 @pytest.fixture
 def image():
     return IMAGE
+
+
+@pytest.fixture
+def oci(tmp_path):
+    """The OCI command with a bundle; nothing of its containers may be left."""
+    runtime = Oci(tmp_path)
+    yield runtime
+    runtime.clean()
+    assert runtime.left() == []

@@ -10,22 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.oci import RUNTIME, Oci
-
-
-@pytest.fixture
-def oci(tmp_path):
-    runtime = Oci(tmp_path)
-    yield runtime
-    runtime.clean()
-    assert runtime.left() == []
-
-
-def wait_for(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.02)
+from harness.oci import RUNTIME, wait_for
 
 
 def test_run_passes_output_and_exit_code(oci):
@@ -146,7 +131,6 @@ def test_pause_resume_update_events(oci):
     assert json.loads(oci.call("events", "--stats", "u1").stdout)["data"]["pids"]["limit"] == 7
     oci.call("update", "--pids-limit", "9", "u1")
     assert json.loads(oci.call("events", "--stats", "u1").stdout)["data"]["pids"]["limit"] == 9
-    assert "blockIO" in oci.call("update", "--resources", "-", "u1", input='{"blockIO":{"weight":10}}', check=False).stderr
     # a paused one can be deleted by force
     oci.call("pause", "u1")
     oci.call("delete", "--force", "u1")
@@ -180,7 +164,7 @@ def test_memory_reservation_and_swappiness(oci):
         pytest.skip("memory is not on cgroup version 1")
     oci.configure(lambda c: c["linux"]["resources"].update(memory={"reservation": 33554432, "swappiness": 7, "disableOOMKiller": False}))
     oci.make("run", "mr1", "--detach", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    group = next(memory.glob("**/monopod-oci-mr1"))
+    group = oci.groups("mr1", memory)[0]
     assert (group / "memory.soft_limit_in_bytes").read_text() == "33554432\n"
     assert (group / "memory.swappiness").read_text() == "7\n"
     oci.call("update", "--resources", "-", "mr1", input='{"memory":{"reservation":16777216}}')
@@ -313,7 +297,7 @@ def test_a_create_that_is_killed_leaves_what_delete_removes(oci, tmp_path):
     command = subprocess.Popen([RUNTIME, "--root", oci.root, "create", "--bundle", oci.bundle, "x1"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
     wait_for(mark.exists)
-    groups = [p for p in Path("/sys/fs/cgroup").glob("**/monopod-oci-x1")]
+    groups = oci.groups("x1")
     assert groups
     command.kill()
     command.wait()

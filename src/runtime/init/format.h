@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PLAN_MAGIC 0x32504c50U /* "PLP2" */
+#define PLAN_MAGIC 0x33504c50U /* "PLP3" */
 
 /* Where the interpreter maps its plan: fixed, so that the daemon can read `current` of one that hangs. Below every address that the
  * kernel hands out by itself to a non-PIE program on x86_64 and aarch64. */
@@ -96,6 +96,8 @@ enum {
  *   personality    value[0]
  *   scheduler      list is a struct sched_attr (sched_setattr(2)) as 32-bit numbers
  *   io-priority    value[0] as of ioprio_set(2)
+ *   affinity       list are the processors as bits (sched_setaffinity(2))
+ *   time           makes a time namespace, writes `text` to its offsets (unless it is empty), and enters it
  *   sync           reports that it has come so far, value[0] says where to, and waits for one byte of answer; goes with its peer
  *   wait           accepts one connection on the socket in the slot, which takes the place of PLAN_FD_REPORT
  *   hook           runs the program `text` and waits for it: list holds argument vector, 0, environment; the slot is its standard
@@ -155,7 +157,9 @@ enum {
 	X(SECCOMP, "seccomp", PLAN_LISTS_FILTER)                                                                                   \
 	X(EXEC, "exec", PLAN_HAS_TEXT | PLAN_LISTS_TEXTS)                                                                          \
 	X(STAY, "stay", PLAN_HAS_TEXT)                                                                                             \
-	X(OWNER, "owner", 0)
+	X(OWNER, "owner", 0)                                                                                                       \
+	X(AFFINITY, "affinity", PLAN_LISTS_NUMBERS)                                                                                \
+	X(TIME, "time", PLAN_HAS_TEXT)
 
 enum plan_kind {
 #define PLAN_KIND_ENUM(id, name, refers) PLAN_##id,

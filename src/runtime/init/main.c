@@ -38,6 +38,7 @@ static op_fn *const functions[PLAN_KIND_COUNT] = {
 	[PLAN_KEEP] = op_keep,           [PLAN_PERSONALITY] = op_personality,
 	[PLAN_SCHEDULER] = op_scheduler, [PLAN_IO_PRIORITY] = op_io_priority,
 	[PLAN_OWNER] = op_owner,         [PLAN_LABEL] = op_label,
+	[PLAN_AFFINITY] = op_affinity,   [PLAN_TIME] = op_time,
 };
 
 _Noreturn void leave(int status)
@@ -124,7 +125,7 @@ static void execute(struct run *run)
 			report_failed(run, i, -result);
 			leave(1);
 		}
-		end_us = now_us();
+		end_us = now_us() - run->shift_us;
 		times[i].start_us = (uint32_t)(start_us - run->began_us);
 		times[i].took_us = (uint32_t)(end_us - start_us);
 		start_us = end_us;

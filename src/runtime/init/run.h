@@ -18,6 +18,7 @@
 struct run {
 	struct plan_header *plan;
 	uint64_t began_us;
+	uint64_t shift_us;  /* by how much the clock has been set on in a time namespace */
 	int report;         /* PLAN_FD_REPORT, or where op_keep() has moved it */
 	uint32_t uid, gid;  /* owner of what is made without one being named */
 	int root;           /* O_PATH descriptor of the container's /, -1 before there is one */
@@ -68,6 +69,8 @@ op_fn op_loopback;
 op_fn op_personality;
 op_fn op_scheduler;
 op_fn op_io_priority;
+op_fn op_affinity;
+op_fn op_time;
 
 /* hook.c */
 op_fn op_sync;

@@ -3,11 +3,19 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from harness.cri import ROOT
 
 RUNTIME = ROOT / "build" / "asan" / "monopod-oci"
+
+
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.02)
 
 
 def template():
@@ -74,6 +82,21 @@ class Oci:
     def output(self, name):
         return (self.folder / (name + ".out")).read_text()
 
+    def shell(self, name, script, change=None, check=True):
+        """Runs a script in a container that ends with it; what it said."""
+        self.configure(change, "sh", "-c", script)
+        result = self.make("run", name, check=False)
+        assert not check or result.returncode == 0, result.stderr
+        return result.stdout if check else result
+
+    def refused(self, name, change):
+        """A creation that fails; what it said."""
+        self.configure(change, "true")
+        result = self.create(name)
+        assert result.returncode == 1, result.out
+        assert self.left() == []
+        return result.out
+
     def state(self, name):
         return json.loads(self.call("state", name).stdout)
 
@@ -81,7 +104,11 @@ class Oci:
         for name in self.ids:
             self.call("delete", "--force", name, check=False)
 
+    def groups(self, name, below="/sys/fs/cgroup"):
+        """Of this container; others' come and go meanwhile."""
+        return [Path(folder) for folder, _, _ in os.walk(below) if os.path.basename(folder) == f"monopod-oci-{name}"]
+
     def left(self):
         """What is there of containers: directories, cgroups."""
-        groups = [str(p) for name in set(self.ids) for p in Path("/sys/fs/cgroup").glob(f"**/monopod-oci-{name}")]
+        groups = [str(p) for name in set(self.ids) for p in self.groups(name)]
         return (sorted(os.listdir(self.root)) if self.root.exists() else []) + groups

@@ -122,8 +122,10 @@ static void mount_options_are_told_apart(void **state)
 		"[\"rbind\",\"ro\",\"rw\",\"rro\",\"rslave\",\"nodev\"]},{\"destination\":\"/b\",\"type\":\"tmpfs\",\"options\":"
 		"[\"size=1k\",\"noexec\",\"mode=1777\"]}]}",
 		&config);
-	assert_true(config.mounts[0].bind && config.mounts[0].recursive && config.mounts[0].recursive_readonly);
-	assert_int_equal(config.mounts[0].flags, MS_RDONLY | MS_NODEV);
+	assert_true(config.mounts[0].bind && config.mounts[0].recursive);
+	assert_int_equal(config.mounts[0].tree_flags, MS_RDONLY);
+	assert_int_equal(config.mounts[0].flags, MS_NODEV);
+	assert_int_equal(config.mounts[0].cleared, MS_RDONLY);
 	assert_int_equal(config.mounts[0].propagation, MS_SLAVE);
 	assert_true(config.mounts[0].propagation_recursive);
 	assert_false(config.mounts[1].bind);
@@ -202,9 +204,15 @@ static void unknown_members_are_ignored_and_known_ones_refused_by_name(void **st
 		{ BEGIN ",\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"rlimits\":[{\"type\":\"RLIMIT_X\"}]}," LINUX "}",
 		  ERR_INVALID, "process.rlimits[0].type" },
 		{ BEGIN "," PROCESS ",\"mounts\":[{\"destination\":\"a\"}]," LINUX "}", ERR_INVALID, "mounts[0].destination" },
-		{ BEGIN "," PROCESS ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"tmpcopyup\"]}]," LINUX
+		{ BEGIN "," PROCESS ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"ramfs\",\"options\":[\"tmpcopyup\"]}]," LINUX
 			"}",
-		  ERR_UNIMPLEMENTED, "mounts[0].options: 'tmpcopyup'" },
+		  ERR_INVALID, "mounts[0].options: 'tmpcopyup'" },
+		{ BEGIN "," PROCESS ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"remount\"]}]," LINUX
+			"}",
+		  ERR_UNIMPLEMENTED, "mounts[0].options: 'remount'" },
+		{ BEGIN "," PROCESS
+			",\"mounts\":[{\"destination\":\"/a\",\"source\":\"/b\",\"options\":[\"bind\",\"idmap\"]}]," LINUX "}",
+		  ERR_INVALID, "mounts[0].options: 'idmap' needs mappings" },
 		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"mount\"}]}}", ERR_INVALID,
 		  "already" },
 		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"x\"}]}}", ERR_INVALID,
@@ -213,16 +221,28 @@ static void unknown_members_are_ignored_and_known_ones_refused_by_name(void **st
 		  ERR_UNIMPLEMENTED, "linux.intelRdt" },
 		{ BEGIN "," PROCESS
 			",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"blockIO\":{\"weight\":1}}}}",
-		  ERR_UNIMPLEMENTED, "linux.resources.blockIO" },
+		  ERR_INVALID, "linux.resources.blockIO.weight is 1, not within 10 and 1000" },
+		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"blockIO\":{"
+			"\"throttleReadBpsDevice\":[{\"rate\":1}]}}}}",
+		  ERR_INVALID, "throttleReadBpsDevice[0]: major and minor" },
+		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"rdma\":{\"a\":{}}}}}",
+		  ERR_INVALID, "linux.resources.rdma.a has no limit" },
+		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"cpu\":{\"idle\":2}}}}",
+		  ERR_INVALID, "linux.resources.cpu.idle" },
+		{ BEGIN "," PROCESS
+			",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"timeOffsets\":{\"boottime\":{\"secs\":1}}}}",
+		  ERR_INVALID, "linux.timeOffsets needs a new time namespace" },
+		{ BEGIN ",\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"execCPUAffinity\":{\"initial\":\"1-0\"}}," LINUX "}",
+		  ERR_INVALID, "process.execCPUAffinity.initial '1-0'" },
+		{ BEGIN ",\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"execCPUAffinity\":{\"final\":\"8192\"}}," LINUX "}",
+		  ERR_INVALID, "process.execCPUAffinity.final" },
+		{ BEGIN ",\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"execCPUAffinity\":{\"final\":\"1,\"}}," LINUX "}",
+		  ERR_INVALID, "process.execCPUAffinity.final" },
 		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"rootfsPropagation\":\"x\"}}", ERR_INVALID,
 		  "linux.rootfsPropagation" },
 		{ BEGIN "," PROCESS "," LINUX ",\"hooks\":{\"prestart\":[{\"path\":\"x\"}]}}", ERR_INVALID,
 		  "hooks.prestart[0].path" },
 		{ BEGIN "," PROCESS "," LINUX ",\"annotations\":{\"a\":1}}", ERR_INVALID, "annotations.a" },
-		{ BEGIN
-		  "," PROCESS
-		  ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"memory\":{\"disableOOMKiller\":true}}}}",
-		  ERR_UNIMPLEMENTED, "linux.resources.memory.disableOOMKiller" },
 		{ BEGIN "," PROCESS
 			",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"memory\":{\"swappiness\":101}}}}",
 		  ERR_INVALID, "linux.resources.memory.swappiness" },
@@ -235,8 +255,6 @@ static void unknown_members_are_ignored_and_known_ones_refused_by_name(void **st
 		  "," PROCESS
 		  ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\"}],\"uidMappings\":[{\"containerID\":0}]}}",
 		  ERR_INVALID, "linux.uidMappings[0]: containerID, hostID and size" },
-		{ BEGIN "," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"user\",\"path\":\"/a\"}]}}",
-		  ERR_UNIMPLEMENTED, "a user namespace by path" },
 	};
 	struct config config;
 
@@ -245,6 +263,59 @@ static void unknown_members_are_ignored_and_known_ones_refused_by_name(void **st
 	config_drop(&config);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		read_bad(rows[i].text, rows[i].code, rows[i].part);
+}
+
+static void limits_beside_those_of_kubernetes_are_read(void **state)
+{
+	const struct more_resources *m;
+	struct config config;
+
+	(void)state;
+	read_ok(BEGIN "," PROCESS
+		      ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"resources\":{\"cpu\":{\"burst\":0,\"idle\":1,"
+		      "\"realtimeRuntime\":-1,\"realtimePeriod\":5},\"memory\":{\"kernelTCP\":7,\"disableOOMKiller\":false},"
+		      "\"blockIO\":{\"weight\":10,\"weightDevice\":[{\"major\":8,\"minor\":1,\"leafWeight\":20}],"
+		      "\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":2,\"rate\":3}]},"
+		      "\"network\":{\"classID\":9,\"priorities\":[{\"name\":\"lo\",\"priority\":4}]},"
+		      "\"rdma\":{\"mlx\":{\"hcaObjects\":0}}}}}",
+		&config);
+	m = config.resources.more;
+	assert_true(m->set_cpu_burst && m->set_cpu_idle && m->set_cpu_realtime_runtime && m->set_oom_killer &&
+		    !m->disable_oom_killer);
+	assert_int_equal(m->cpu_realtime_runtime_us, -1);
+	assert_int_equal(m->cpu_realtime_period_us, 5);
+	assert_int_equal(m->memory_kernel_tcp_bytes, 7);
+	assert_int_equal(m->block_weight, 10);
+	assert_int_equal(m->n_block_weights, 1);
+	assert_int_equal(m->block_weights[0].leaf_weight, 20);
+	assert_int_equal(m->n_block_throttles, 1);
+	assert_int_equal(m->block_throttles[0].what, BLOCK_WRITE_OPS);
+	assert_int_equal(m->block_throttles[0].rate, 3);
+	assert_true(m->set_net_class && m->net_class == 9 && m->n_net_priorities == 1 && m->net_priorities[0].priority == 4);
+	assert_true(m->n_rdma == 1 && !m->rdma[0].set_handles && m->rdma[0].set_objects);
+	assert_int_equal(resources_hierarchies(&config.resources), CGROUP_ALL);
+	config_drop(&config);
+	read_ok(BEGIN "," PROCESS "," LINUX "}", &config);
+	assert_int_equal(resources_hierarchies(&config.resources), 0);
+	config_drop(&config);
+}
+
+static void clocks_and_processors_are_read(void **state)
+{
+	struct config config;
+
+	(void)state;
+	read_ok(BEGIN ",\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"execCPUAffinity\":{\"initial\":\"0-2,33\",\"final\":\"64\"}},"
+		      "\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"time\"}],\"timeOffsets\":"
+		      "{\"monotonic\":{\"secs\":-3,\"nanosecs\":4},\"boottime\":{}}}}",
+		&config);
+	assert_int_equal(config.process.extras.first_cpus.n, 2);
+	assert_int_equal(config.process.extras.first_cpus.bits[0], 7);
+	assert_int_equal(config.process.extras.first_cpus.bits[1], 2);
+	assert_int_equal(config.process.extras.cpus.n, 4);
+	assert_int_equal(config.process.extras.cpus.bits[2], 1);
+	assert_string_equal(config.time_offsets, "1 -3 4\n7 0 0\n");
+	config_drop(&config);
 }
 
 static void maps_and_memory_are_read(void **state)
@@ -295,6 +366,8 @@ int main(void)
 		cmocka_unit_test(hooks_are_read_by_moment),
 		cmocka_unit_test(unknown_members_are_ignored_and_known_ones_refused_by_name),
 		cmocka_unit_test(maps_and_memory_are_read),
+		cmocka_unit_test(limits_beside_those_of_kubernetes_are_read),
+		cmocka_unit_test(clocks_and_processors_are_read),
 		cmocka_unit_test(too_many_values_are_refused),
 	};
 
