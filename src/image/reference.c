@@ -1,7 +1,6 @@
 #include "image/reference.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +11,8 @@
 #define DEFAULT_HOST "docker.io"
 #define DEFAULT_TAG "latest"
 
-/* Longest spelling that is looked at: a name, a tag, a digest and their separators. */
-#define MAX_TEXT (REFERENCE_MAX_NAME + REFERENCE_MAX_TAG + 160)
+/* Longest spelling that is looked at: a host, a path, a tag, a digest and their separators. */
+#define MAX_TEXT (2 * REFERENCE_MAX_NAME + REFERENCE_MAX_TAG + 160)
 
 static bool is_lower_alnum(char c)
 {
@@ -62,7 +61,8 @@ static bool ipv6_host_is_valid(const char *host)
 	struct in6_addr address;
 	char text[INET6_ADDRSTRLEN];
 
-	if (!end || (size_t)(end - host) > sizeof(text))
+	/* No zones and no dotted tails, which the grammar has not. */
+	if (!end || (size_t)(end - host) > sizeof(text) || strspn(host + 1, "0123456789abcdefABCDEF:") != (size_t)(end - host) - 1)
 		return false;
 	memcpy(text, host + 1, (size_t)(end - host) - 1);
 	text[end - host - 1] = '\0';
@@ -103,22 +103,24 @@ static bool tag_is_valid(const char *tag)
 	return true;
 }
 
-/* Whether the text before the first slash is a registry. Capital letters alone do not make it one, as they do elsewhere: once they are
- * small, the name would mean something else. */
+static bool has_capitals(const char *s)
+{
+	for (; *s; s++) {
+		if (*s >= 'A' && *s <= 'Z')
+			return true;
+	}
+	return false;
+}
+
+/* Whether the text before the first slash is a registry. Capital letters make it one, as everywhere in the field: a repository has
+ * none. */
 static bool looks_like_host(const char *component)
 {
-	return strpbrk(component, ".:[") || !strcmp(component, "localhost");
+	return strpbrk(component, ".:[") || !strcmp(component, "localhost") || has_capitals(component);
 }
 
-static void set_lower(char *to, const char *from)
-{
-	for (; *from; from++)
-		*to++ = (char)tolower((unsigned char)*from);
-	*to = '\0';
-}
-
-/* Splits off and checks the registry; leaves the rest of the name in ref->path. */
-static int take_host(struct reference *ref, char *name, struct error *err)
+/* Splits off and checks the registry; *ret_path is the rest of the name. */
+static int take_host(struct reference *ref, char *name, const char **ret_path, struct error *err)
 {
 	char *slash = strchr(name, '/');
 
@@ -128,36 +130,29 @@ static int take_host(struct reference *ref, char *name, struct error *err)
 		if (slash)
 			*slash = '/';
 		(void)snprintf(ref->host, sizeof(ref->host), "%s", DEFAULT_HOST);
-		(void)snprintf(ref->path, sizeof(ref->path), "%s", name);
+		*ret_path = name;
 		return 0;
 	}
 	if (!host_is_valid(name))
 		return error_set(err, ERR_INVALID, "'%.80s' is not a registry host", name);
-	set_lower(ref->host, name);
-	if (!strcmp(ref->host, "index.docker.io"))
-		(void)snprintf(ref->host, sizeof(ref->host), "%s", DEFAULT_HOST);
-	(void)snprintf(ref->path, sizeof(ref->path), "%s", slash + 1);
+	if (strlen(name) > REFERENCE_MAX_NAME)
+		return error_set(err, ERR_INVALID, "registry host is longer than %d characters", REFERENCE_MAX_NAME);
+	(void)snprintf(ref->host, sizeof(ref->host), "%s", strcmp(name, "index.docker.io") ? name : DEFAULT_HOST);
+	*ret_path = slash + 1;
 	return 0;
 }
 
-static int complete_path(struct reference *ref, struct error *err)
+/* Short names of the default registry are its library's. */
+static int set_path(struct reference *ref, const char *path, struct error *err)
 {
-	static const char library[] = "library/";
-	size_t len = strlen(ref->path);
+	bool is_short = !strcmp(ref->host, DEFAULT_HOST) && !strchr(path, '/');
 
-	if (!path_is_valid(ref->path)) {
-		for (const char *p = ref->path; *p; p++) {
-			if (isupper((unsigned char)*p))
-				return error_set(err, ERR_INVALID, "repository name must be lower case");
-		}
-		return error_set(err, ERR_INVALID, "bad repository name");
-	}
-	if (!strcmp(ref->host, DEFAULT_HOST) && !strchr(ref->path, '/') && len + sizeof(library) <= sizeof(ref->path)) {
-		memmove(ref->path + sizeof(library) - 1, ref->path, len + 1);
-		memcpy(ref->path, library, sizeof(library) - 1);
-	}
-	if (strlen(ref->host) + 1 + strlen(ref->path) > REFERENCE_MAX_NAME)
-		return error_set(err, ERR_INVALID, "name is longer than %d characters", REFERENCE_MAX_NAME);
+	if (!path_is_valid(path))
+		return error_set(err, ERR_INVALID,
+				 has_capitals(path) ? "repository name must be lower case" : "bad repository name");
+	if (strlen(path) + (is_short ? strlen("library/") : 0) > REFERENCE_MAX_NAME)
+		return error_set(err, ERR_INVALID, "repository name is longer than %d characters", REFERENCE_MAX_NAME);
+	(void)snprintf(ref->path, sizeof(ref->path), "%s%s", is_short ? "library/" : "", path);
 	return 0;
 }
 
@@ -188,16 +183,14 @@ static int take_tail(struct reference *ref, char *text, struct error *err)
 
 static int parse_parts(char *text, struct reference *ref, struct error *err)
 {
-	if (take_tail(ref, text, err) < 0)
-		return -1;
-	if (strlen(text) > REFERENCE_MAX_NAME)
-		return error_set(err, ERR_INVALID, "name is longer than %d characters", REFERENCE_MAX_NAME);
-	/* 64 digits are an image id wherever a user may write either. */
+	const char *path;
+
+	/* 64 digits alone are an image id wherever a user may write either. */
 	if (strlen(text) == DIGEST_HEX_LEN && digest_is_hex(text, DIGEST_HEX_LEN))
 		return error_set(err, ERR_INVALID, "64 hexadecimal digits are an image id, not a name");
-	if (take_host(ref, text, err) < 0)
+	if (take_tail(ref, text, err) < 0 || take_host(ref, text, &path, err) < 0)
 		return -1;
-	return complete_path(ref, err);
+	return set_path(ref, path, err);
 }
 
 int reference_parse(const char *text, struct reference *ret_ref, struct error *err)

@@ -5,6 +5,7 @@
  *     busybox                  docker.io/library/busybox:latest
  *     me/app:1                 docker.io/me/app:1
  *     localhost/app            localhost/app:latest
+ *     LOCALDOMAIN/app          LOCALDOMAIN/app:latest (capital letters make a host, dots and colons as well)
  *     [::1]:5000/app@sha256:…  as it is
  */
 #ifndef MONOPOD_IMAGE_REFERENCE_H
@@ -16,10 +17,11 @@
 #include "image/digest.h"
 
 #define REFERENCE_MAX_TAG 128  /* distribution-spec: <reference> as a tag */
-#define REFERENCE_MAX_NAME 255 /* host and path together; the limit that registries themselves apply */
+#define REFERENCE_MAX_NAME 255 /* path, the limit that registries themselves apply; and host, longer than any in DNS */
 
 struct reference {
-	char host[REFERENCE_MAX_NAME + 1]; /* "docker.io", "localhost:5000", "[::1]:5000": lower case */
+	char host[REFERENCE_MAX_NAME +
+		  1]; /* "docker.io", "localhost:5000", "[::1]:5000": as it was written, since it is part of the name */
 	char path[REFERENCE_MAX_NAME + 1]; /* "library/busybox" */
 	char tag[REFERENCE_MAX_TAG + 1];   /* "" when only a digest was written */
 	char digest[DIGEST_TEXT_SIZE];     /* "" when there is none */
