@@ -70,10 +70,14 @@ static const struct option options[] = {
 		    "Without CAP_SYS_RESOURCE the OOM score cannot be lowered: take the lowest that is allowed\n"
 		    "(true), or fail the start (false)."),
 
-	TEXT_OPTION("image", certs_dir, "/etc/monopod/certs.d", config_check_path,
-		    "For each registry a directory HOST[:PORT] with ca.crt, client.cert, client.key."),
+	TEXT_OPTION("image", certs_dir, "/etc/monopod/certs.d", config_check_search_path,
+		    "For each registry a directory HOST[:PORT] with hosts.toml (mirrors, as containerd has them) or Docker's\n"
+		    "*.crt, *.cert and *.key; _default serves the others. Several such places are separated by colons."),
 	TEXT_OPTION("image", insecure_registries, "", NULL,
 		    "Registries that are spoken to over plain HTTP: HOST[:PORT], separated by commas."),
+	TEXT_OPTION("image", auth_file, "", config_check_path_or_none,
+		    "Credentials of the node for pulls that bring none: a file in the form of Docker's config.json. Empty: none.\n"
+		    "Read for each pull; helpers that it names are not run."),
 	NUMBER_OPTION("image", max_layer_bytes, "17179869184", 1 << 20, INT64_C(1) << 50, "Largest layer, unpacked."),
 	NUMBER_OPTION("image", pull_progress_timeout_ms, "60000", 1000, 3600000,
 		      "A pull that receives nothing for this long has failed."),

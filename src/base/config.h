@@ -45,8 +45,9 @@ struct config {
 	struct config_handler *handlers; /* [runtime.NAME], in their order */
 
 	/* [image] */
-	char *certs_dir;           /* per registry: certs.d/HOST[:PORT]/{ca.crt,client.cert,client.key,hosts.toml} */
+	char *certs_dir;           /* of registries' directories, separated by colons */
 	char *insecure_registries; /* comma-separated HOST[:PORT] spoken to over plain HTTP */
+	char *auth_file;           /* credentials of the node, in the form of Docker's config.json; "": none */
 	int64_t max_layer_bytes;   /* unpacked */
 	int64_t pull_progress_timeout_ms;
 

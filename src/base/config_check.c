@@ -25,6 +25,20 @@ int config_check_paths(const char *value, struct error *err)
 	return 0;
 }
 
+int config_check_search_path(const char *value, struct error *err)
+{
+	for (const char *p = value; *p; p += strcspn(p, ":"), p += *p == ':') {
+		if (*p != '/')
+			return error_set(err, ERR_INVALID, "must be absolute paths, separated by colons");
+	}
+	return 0;
+}
+
+int config_check_path_or_none(const char *value, struct error *err)
+{
+	return *value ? config_check_path(value, err) : 0;
+}
+
 int config_check_socket(const char *value, struct error *err)
 {
 	const size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;

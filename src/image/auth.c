@@ -61,16 +61,28 @@ static bool is_default_registry(const char *host)
 	return false;
 }
 
-/* `address` may be a URL ("https://index.docker.io/v1/") or a host. */
-static bool address_is_host(const char *address, const char *host)
+static bool is_default_port(const struct origin *target)
+{
+	return target->is_https && !strcmp(target->port, "443");
+}
+
+bool auth_address_is(const char *address, const struct origin *target)
 {
 	const char *scheme_end = strstr(address, "://");
 	const char *start = scheme_end ? scheme_end + 3 : address;
-	char name[REFERENCE_MAX_NAME + 1];
+	int len = (int)strcspn(start, "/");
+	char url[ORIGIN_NAME_SIZE + 16], name[ORIGIN_NAME_SIZE];
+	struct origin named = *target;
+	struct error ignored;
 
-	if (snprintf(name, sizeof(name), "%.*s", (int)strcspn(start, "/"), start) >= (int)sizeof(name))
+	if (len >= (int)sizeof(name) ||
+	    (!strncasecmp(address, "https://", 8) && !target->is_https && !reference_host_is_loopback(target->host)))
 		return false;
-	return !strcasecmp(name, host) || (is_default_registry(name) && is_default_registry(host));
+	(void)snprintf(name, sizeof(name), "%.*s", len, start);
+	if (is_default_registry(name) && is_default_registry(target->host) && is_default_port(target))
+		return true;
+	(void)snprintf(url, sizeof(url), "%s://%s/", target->is_https ? "https" : "http", name);
+	return origin_of(url, &named, &ignored) == 0 && origin_equal(&named, target);
 }
 
 static int copy(char **to, const char *from, struct error *err)
@@ -131,10 +143,15 @@ static int take_all(struct credentials *c, const struct image_auth *auth, struct
 	return is_set(auth->auth) ? decode_auth(c, auth->auth, err) : 0;
 }
 
-int credentials_init(struct credentials *credentials, const struct image_auth *auth, const char *host, struct error *err)
+bool credentials_are_set(const struct credentials *credentials)
+{
+	return credentials->username || credentials->identity_token || credentials->registry_token;
+}
+
+int credentials_init(struct credentials *credentials, const struct image_auth *auth, const struct origin *target, struct error *err)
 {
 	*credentials = (struct credentials){ 0 };
-	if (is_set(auth->server_address) && !address_is_host(auth->server_address, host))
+	if (is_set(auth->server_address) && !auth_address_is(auth->server_address, target))
 		return 0;
 	if (take_all(credentials, auth, err) == 0)
 		return 0;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "image/image.h"
+#include "image/origin.h"
 
 struct credentials {
 	char *username, *password; /* both or neither */
@@ -17,10 +18,16 @@ struct credentials {
 	char *registry_token;
 };
 
-/* Takes what applies to `host`: with a server_address of another registry, nothing. ERR_INVALID for an `auth` that is not base64 of
+/* Takes what applies to `target`: with a server_address of another registry, nothing. ERR_INVALID for an `auth` that is not base64 of
  * USER:PASSWORD, and for tokens that cannot stand in a header. */
-int credentials_init(struct credentials *credentials, const struct image_auth *auth, const char *host, struct error *err);
+int credentials_init(struct credentials *credentials, const struct image_auth *auth, const struct origin *target,
+		     struct error *err);
 void credentials_release(struct credentials *credentials);
+bool credentials_are_set(const struct credentials *credentials);
+
+/* Whether an address as configurations have it, HOST[:PORT] or a URL of which the path says nothing, is that of `target`. The default
+ * registry has several names. What is bound to https is not for http. */
+bool auth_address_is(const char *address, const struct origin *target);
 
 /* "Basic BASE64"; NULL when memory is out. Free with secret_free(). */
 char *credentials_basic(const struct credentials *credentials);

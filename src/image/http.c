@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "image/tls.h"
+#include "image/proxy.h"
 
-#define CONNECT_TIMEOUT_S 30L
+#define DIAL_TIMEOUT_MS 30000
 #define RECEIVE_BYTES (128L * 1024)
 
 /* Of an error's body this much is kept for its message, and this much read before the connection is given up. */
@@ -26,10 +27,14 @@ struct http {
 	const struct http_call *call;
 	struct http_reply *reply;
 	uint64_t skip; /* bytes before call->offset that the server sends again */
+	struct {
+		bool is_there, has_total;
+		uint64_t first, total;
+	} range; /* Content-Range */
 	size_t error_body_read;
 	int64_t moved_us; /* when the last byte moved */
 	curl_off_t seen_bytes;
-	bool stalled, cancelled, failed;
+	bool stalled, cancelled, failed, is_placed;
 	struct error failure; /* of the sink, when failed */
 };
 
@@ -75,6 +80,7 @@ void http_reply_init(struct http_reply *reply)
 	buffer_init(&reply->location, HTTP_MAX_HEADER);
 	buffer_init(&reply->challenge, HTTP_MAX_HEADER);
 	buffer_init(&reply->content_type, HTTP_MAX_HEADER);
+	buffer_init(&reply->digest, HTTP_MAX_HEADER);
 	buffer_init(&reply->body, MAX_ERROR_BODY);
 }
 
@@ -83,6 +89,7 @@ void http_reply_release(struct http_reply *reply)
 	buffer_release(&reply->location);
 	buffer_release(&reply->challenge);
 	buffer_release(&reply->content_type);
+	buffer_release(&reply->digest);
 	buffer_release(&reply->body);
 }
 
@@ -126,34 +133,50 @@ static void keep_value(struct buffer *to, const char *value, size_t len, bool jo
 		buffer_release(to);
 }
 
-/* The number that follows `prefix`; 0 when there is none. The value has no NUL of its own. */
-static unsigned long long read_number(const char *value, size_t len, const char *prefix)
+/* A decimal number at *text, which is moved behind it. The value has no NUL of its own, but curl puts a line end behind it. */
+static bool take_number(const char **text, const char *end, uint64_t *ret)
 {
-	size_t skip = strlen(prefix);
-	char text[24] = "";
+	uint64_t number = 0;
+	const char *start = *text;
 
-	if (len < skip || strncasecmp(value, prefix, skip) != 0)
-		return 0;
-	len -= skip;
-	memcpy(text, value + skip, len < sizeof(text) - 1 ? len : sizeof(text) - 1);
-	return isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : 0;
+	for (; *text < end && isdigit((unsigned char)**text); (*text)++) {
+		if (__builtin_mul_overflow(number, 10, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(**text - '0'), &number))
+			return false;
+	}
+	*ret = number;
+	return *text > start;
 }
 
-/* RFC 9110, 14.4: "bytes FIRST-LAST/LENGTH". */
+/* RFC 9110, 14.4: "bytes FIRST-LAST/TOTAL", where TOTAL may be "*". What is not of that form is not there. */
 static void note_range(struct http *http, const char *value, size_t len)
 {
-	unsigned long long first = read_number(value, len, "bytes ");
+	const char *p = value + 6, *end = value + len;
+	uint64_t last;
 
-	if (first <= http->call->offset)
-		http->skip = http->call->offset - first;
+	if (len < 6 || strncasecmp(value, "bytes ", 6) != 0 || !take_number(&p, end, &http->range.first) || p == end ||
+	    *p++ != '-' || !take_number(&p, end, &last) || p == end || *p++ != '/')
+		return;
+	http->range.has_total = take_number(&p, end, &http->range.total);
+	http->range.is_there = http->range.has_total || (p < end && *p == '*');
 }
 
-/* RFC 9110, 10.2.3; a date instead of seconds counts as nothing. */
+/* RFC 9110, 10.2.3: seconds, or a date. */
 static void note_retry_after(struct http *http, const char *value, size_t len)
 {
-	unsigned long long seconds = read_number(value, len, "");
+	const char *p = value;
+	char date[64] = "";
+	uint64_t seconds;
+	time_t when;
 
-	http->reply->retry_after_s = seconds < UINT_MAX ? (unsigned)seconds : UINT_MAX;
+	if (take_number(&p, value + len, &seconds)) {
+		http->reply->retry_after_s = seconds < UINT_MAX ? (unsigned)seconds : UINT_MAX;
+		return;
+	}
+	memcpy(date, value, len < sizeof(date) ? len : sizeof(date) - 1);
+	when = curl_getdate(date, NULL);
+	if (when > time(NULL))
+		http->reply->retry_after_s = (unsigned)(when - time(NULL));
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
@@ -165,13 +188,15 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
 
 	if (len >= 5 && !strncmp(line, "HTTP/", 5)) {
 		clear_reply(http->reply); /* an interim answer came before */
-		http->skip = http->call->offset;
+		http->range.is_there = http->range.has_total = false;
 	} else if (is_header(line, len, "Location", &value, &n)) {
 		keep_value(&http->reply->location, value, n, false);
 	} else if (is_header(line, len, "WWW-Authenticate", &value, &n)) {
 		keep_value(&http->reply->challenge, value, n, true);
 	} else if (is_header(line, len, "Content-Type", &value, &n)) {
 		keep_value(&http->reply->content_type, value, n, false);
+	} else if (is_header(line, len, "Docker-Content-Digest", &value, &n)) {
+		keep_value(&http->reply->digest, value, n, false);
 	} else if (is_header(line, len, "Content-Range", &value, &n)) {
 		note_range(http, value, n);
 	} else if (is_header(line, len, "Retry-After", &value, &n)) {
@@ -193,10 +218,37 @@ static size_t keep_error_body(struct http *http, const char *data, size_t len)
 	return http->error_body_read > MAX_ERROR_READ ? 0 : len;
 }
 
-static size_t pass_on(struct http *http, const char *data, size_t len)
+/* Where the first byte of a body stands in the whole. The server may ignore what was asked for and begin anew (200), or before it, but
+ * it must say so; and the whole must not have become another. */
+static int place_body(struct http *http, long status, struct error *err)
 {
-	uint64_t skipped = http->skip < len ? http->skip : len;
+	const struct http_call *call = http->call;
 
+	http->skip = call->offset;
+	if (status == 200)
+		return 0;
+	if (!http->range.is_there)
+		return error_set(err, ERR_DATA_LOSS, "it sent a part without saying which");
+	if (http->range.first > call->offset)
+		return error_set(err, ERR_DATA_LOSS, "it sent bytes from %llu on instead of from %llu",
+				 (unsigned long long)http->range.first, (unsigned long long)call->offset);
+	if (http->range.has_total && call->total_bytes > 0 && http->range.total != call->total_bytes)
+		return error_set(err, ERR_DATA_LOSS, "the content changed: it has %llu bytes now, not %llu",
+				 (unsigned long long)http->range.total, (unsigned long long)call->total_bytes);
+	http->skip -= http->range.first;
+	return 0;
+}
+
+static size_t pass_on(struct http *http, long status, const char *data, size_t len)
+{
+	uint64_t skipped;
+
+	if (!http->is_placed && place_body(http, status, &http->failure) < 0) {
+		http->failed = true;
+		return 0;
+	}
+	http->is_placed = true;
+	skipped = http->skip < len ? http->skip : len;
 	http->skip -= skipped;
 	if (skipped == len)
 		return len;
@@ -216,7 +268,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 	if (status != 200 && status != 206)
 		len = keep_error_body(http, data, len);
 	else if (http->call->sink)
-		len = pass_on(http, data, len);
+		len = pass_on(http, status, data, len);
 	/* The time that our own disk took is no stall of the other side. */
 	http->moved_us = clock_monotonic_us();
 	return len;
@@ -247,7 +299,8 @@ static int add_header(struct curl_slist **list, const char *name, const char *va
 
 	if (!value)
 		return 0;
-	if (buffer_printf(&line, err, "%s: %s", name, value) < 0)
+	/* A header without a value is spelled with a semicolon for libcurl. */
+	if (buffer_printf(&line, err, *value ? "%s: %s" : "%s;%s", name, value) < 0)
 		return error_prefix(err, "header %s", name);
 	grown = curl_slist_append(*list, line.data);
 	/* curl copies the line; the original may hold credentials. */
@@ -266,6 +319,10 @@ static int make_headers(const struct http_call *call, struct curl_slist **list, 
 		return -1;
 	if (add_header(list, "Accept", call->accept, err) < 0 || add_header(list, "Authorization", call->authorization, err) < 0)
 		return -1;
+	for (size_t i = 0; i < call->n_headers; i++) {
+		if (add_header(list, call->headers[i].name, call->headers[i].value, err) < 0)
+			return -1;
+	}
 	return add_header(list, "Range", range.data, err);
 }
 
@@ -283,7 +340,8 @@ static void set_options(struct http *http, const struct http_call *call, struct 
 	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
+	(void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
+			       (long)(call->dial_timeout_ms > 0 ? call->dial_timeout_ms : DIAL_TIMEOUT_MS));
 	(void)curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
 	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, http->reason);
 	(void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -294,8 +352,9 @@ static void set_options(struct http *http, const struct http_call *call, struct 
 	(void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, http);
 	(void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	(void)curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	if (call->no_proxy)
-		(void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	/* The environment was looked at by the caller. */
+	(void)curl_easy_setopt(curl, CURLOPT_PROXY, call->proxy ? call->proxy : "");
+	(void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
 	if (call->form)
 		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, call->form);
 }
@@ -323,6 +382,7 @@ static bool is_passing(CURLcode code)
 static int explain(struct http *http, CURLcode code, struct http_reply *reply, struct error *err)
 {
 	const char *reason = *http->reason ? http->reason : curl_easy_strerror(code);
+	char proxy[ORIGIN_NAME_SIZE];
 
 	if (http->failed) {
 		*err = http->failure;
@@ -336,7 +396,12 @@ static int explain(struct http *http, CURLcode code, struct http_reply *reply, s
 	reply->may_retry = http->stalled || is_passing(code);
 	if (http->stalled)
 		return error_set(err, ERR_UNAVAILABLE, "no byte moved for %lld ms", (long long)http->call->progress_timeout_ms);
-	return error_set(err, ERR_UNAVAILABLE, "%s", reason);
+	(void)error_set(err, ERR_UNAVAILABLE, "%s", reason);
+	if (http->call->proxy) {
+		proxy_name(http->call->proxy, proxy);
+		(void)error_prefix(err, "through proxy %.200s", proxy);
+	}
+	return -1;
 }
 
 static int perform(struct http *http, const struct http_call *call, struct curl_slist *headers, struct http_reply *reply,
@@ -345,11 +410,11 @@ static int perform(struct http *http, const struct http_call *call, struct curl_
 	CURLcode code;
 
 	set_options(http, call, headers);
-	if (call->tls_dir && tls_set(http->curl, call->tls_dir, err) < 0)
+	if (call->tls && tls_set(http->curl, call->tls, call->tls_is_own, err) < 0)
 		return -1;
 	http->call = call;
 	http->reply = reply;
-	http->skip = call->offset;
+	http->range.is_there = http->range.has_total = http->is_placed = false;
 	http->error_body_read = 0;
 	http->seen_bytes = 0;
 	http->moved_us = clock_monotonic_us();

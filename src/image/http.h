@@ -1,5 +1,5 @@
 /*
- * One HTTP request at a time over libcurl: HTTP/1.1 and 2, proxies from the environment. Knows nothing of registries.
+ * One HTTP request at a time over libcurl: HTTP/1.1 and 2. Knows nothing of registries.
  *
  * Redirects are not followed and no credentials are remembered here: both are decisions of the caller (registry.c). Only the
  * protocols http and https exist.
@@ -13,6 +13,8 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "image/hosts.h"
+#include "image/tls.h"
 
 /* Longest header value that is kept: tokens in challenges and signed URLs stay well below. */
 #define HTTP_MAX_HEADER ((size_t)16 * 1024)
@@ -29,14 +31,19 @@ void http_free(struct http *http);
 struct http_call {
 	const char *method; /* "GET" or "POST" */
 	const char *url;
-	const char *accept;        /* value of that header; may be NULL, as may the next three */
-	const char *authorization; /* value of that header */
-	const char *form;          /* body of a POST, application/x-www-form-urlencoded */
-	const char *tls_dir;       /* trusted and client certificates: see tls.h */
-	uint64_t offset;           /* the bytes before it are not wanted again */
-	bool no_proxy;             /* the host is this machine */
-	int64_t progress_timeout_ms;
-	const atomic_bool *stop; /* ends the request with ERR_CANCELLED; may be NULL */
+	const char *accept;                /* value of that header; may be NULL, as may the next three */
+	const char *authorization;         /* value of that header */
+	const char *form;                  /* body of a POST, application/x-www-form-urlencoded */
+	const struct host_header *headers; /* further ones */
+	size_t n_headers;
+	const struct tls *tls;       /* NULL: as the system has it */
+	bool tls_is_own;             /* see tls_set() */
+	const char *proxy;           /* URL; NULL: none */
+	uint64_t offset;             /* the bytes before it are not wanted again */
+	uint64_t total_bytes;        /* of the whole content; 0: not known */
+	int64_t dial_timeout_ms;     /* until a connection stands; 0: 30 seconds */
+	int64_t progress_timeout_ms; /* without a byte */
+	const atomic_bool *stop;     /* ends the request with ERR_CANCELLED; may be NULL */
 	/* Gets the body of a 200 or 206, from `offset` on. */
 	int (*sink)(void *arg, const void *data, size_t len, struct error *err);
 	void *sink_arg;
@@ -47,9 +54,10 @@ struct http_reply {
 	struct buffer location;  /* header values; data NULL when absent */
 	struct buffer challenge; /* all WWW-Authenticate headers, joined by commas */
 	struct buffer content_type;
-	struct buffer body; /* of an answer that is not 200 or 206, its first bytes */
+	struct buffer digest; /* Docker-Content-Digest */
+	struct buffer body;   /* of an answer that is not 200 or 206, its first bytes */
 	unsigned retry_after_s;
-	bool may_retry; /* the failure is one that may pass */
+	bool may_retry; /* the failure is one that may pass, at the same host */
 	bool not_tls;   /* what answered does not speak TLS, or nothing answered */
 };
 

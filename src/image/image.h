@@ -28,8 +28,9 @@ struct image_store;
 
 struct image_store_config {
 	const char *root;
-	const char *certs_dir;           /* certs.d/HOST[:PORT]/{ca.crt,*.crt,client.cert,client.key} */
+	const char *certs_dir;           /* directories, separated by colons: see image/hosts.h */
 	const char *insecure_registries; /* comma-separated HOST[:PORT]: plain HTTP */
+	const char *auth_file;           /* credentials of the node: see image/auth_file.h; NULL or "": none */
 	int64_t max_layer_bytes;         /* unpacked */
 	int64_t progress_timeout_ms;     /* a transfer that moves no byte for so long is given up */
 };
@@ -84,7 +85,8 @@ int image_list(struct image_store *store, struct image ***ret_images, size_t *re
 struct image_auth { /* CRI AuthConfig; any may be NULL or "" */
 	const char *username, *password;
 	const char *auth;           /* base64 of username:password */
-	const char *server_address; /* when set, the credentials are for this registry only */
+	const char *server_address; /* when set, the credentials are for this registry only; else for that of the reference, and for
+				     * mirrors that hosts.toml trusts to resolve its tags */
 	const char *identity_token;
 	const char *registry_token; /* sent as it is, as bearer token */
 };

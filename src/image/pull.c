@@ -67,7 +67,8 @@ static int pull_from(struct install *in, const struct reference *ref, struct ima
 static int pull(struct image_store *store, const struct pull_request *request, const struct reference *ref,
 		struct image **ret_image, struct error *err)
 {
-	const struct registry_options options = { store->certs_dir, store->insecure_registries, store->progress_timeout_ms };
+	const struct registry_options options = { store->certs_dir, store->insecure_registries, store->auth_file,
+						  store->progress_timeout_ms };
 	struct registry_source source = {
 		.source = { .get = get, .fetch = fetch },
 		.ref = ref,

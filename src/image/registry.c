@@ -4,58 +4,115 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "image/auth_file.h"
 #include "image/registry_impl.h"
-#include "image/tls.h"
 #include "image/token.h"
 
-#define MAX_TRIES 3
-#define FIRST_PAUSE_MS 500
-#define MAX_RETRY_AFTER_S 30
-#define STOP_POLL_MS 100
+/* ---- credentials ---- */
 
-bool registry_in_list(const char *list, const char *host)
+/* The request's credentials without an address are for the registry of the reference. As with containerd its mirrors get them too,
+ * but only those that the operator trusts to say what a tag means, and not over plain HTTP when the server has TLS. */
+static bool is_trusted(const struct endpoint *e, const struct image_auth *auth)
 {
-	size_t len = strlen(host);
+	const struct host *server = &e->registry->hosts.items[e->registry->hosts.n - 1];
 
-	for (const char *p = list; *p;) {
-		size_t n;
-
-		p += strspn(p, ", \t");
-		n = strcspn(p, ", \t");
-		if (n > 0 && n == len && !strncasecmp(p, host, n))
-			return true;
-		p += n;
-	}
-	return false;
+	if (e->host->is_server || (auth->server_address && *auth->server_address))
+		return true;
+	return (e->host->can & HOST_RESOLVE) && (e->host->origin.is_https || !server->origin.is_https);
 }
 
-static int set_origin(struct registry *r, const char *scheme, struct error *err)
+/* How the auth file names what is at this host: the path of its API without the version, and the repository. */
+static int find_in_file(struct endpoint *e, struct error *err)
 {
-	const char *host = strcmp(r->host, "docker.io") ? r->host : "registry-1.docker.io";
-	char url[REFERENCE_MAX_NAME + 16];
+	const char *root = e->host->root;
+	size_t len = strlen(root);
+	char *repository;
+	int result;
 
-	(void)snprintf(url, sizeof(url), "%s://%s/", scheme, host);
-	return origin_of(url, &r->origin, err);
+	if (len >= 3 && !strcmp(root + len - 3, "/v2"))
+		len -= 3;
+	if (asprintf(&repository, "%.*s%s%s", len > 0 ? (int)len - 1 : 0, len > 0 ? root + 1 : "", len > 0 ? "/" : "",
+		     e->registry->path) < 0)
+		return error_set(err, ERR_EXHAUSTED, "out of memory for credentials");
+	result = auth_file_find(e->registry->options.auth_file, &e->host->origin, repository, &e->credentials, err);
+	free(repository);
+	return result;
 }
 
-static int open_registry(struct registry *r, const struct reference *ref, const struct image_auth *auth, struct error *err)
+static int find_credentials(struct endpoint *e, const struct image_auth *auth, struct error *err)
 {
-	bool insecure = registry_in_list(r->options.insecure_registries, ref->host);
-	char certs[PATH_MAX];
-
-	(void)snprintf(r->host, sizeof(r->host), "%s", ref->host);
-	(void)snprintf(r->path, sizeof(r->path), "%s", ref->path);
-	r->may_fall_back = !insecure && reference_host_is_loopback(r->host) && !tls_find(r->options.certs_dir, r->host, certs);
-	if (set_origin(r, insecure ? "http" : "https", err) < 0 || credentials_init(&r->credentials, auth, ref->host, err) < 0)
+	if (is_trusted(e, auth) && credentials_init(&e->credentials, auth, &e->host->origin, err) < 0)
 		return -1;
-	if (!r->credentials.registry_token)
+	if (credentials_are_set(&e->credentials) || !*e->registry->options.auth_file)
 		return 0;
-	r->authorization = token_header(r->credentials.registry_token);
-	return r->authorization ? 0 : error_set(err, ERR_EXHAUSTED, "out of memory for a token");
+	return find_in_file(e, err);
+}
+
+/* What is sent without being asked for: a token of the registry's own, or what the operator has put into hosts.toml. */
+static int set_authorization(struct endpoint *e, struct error *err)
+{
+	const char *value = NULL;
+
+	for (size_t i = 0; i < e->host->n_headers; i++) {
+		if (!strcasecmp(e->host->headers[i].name, "Authorization"))
+			value = e->host->headers[i].value;
+	}
+	if (!e->credentials.registry_token && !value)
+		return 0;
+	e->authorization = e->credentials.registry_token ? token_header(e->credentials.registry_token) : strdup(value);
+	return e->authorization ? 0 : error_set(err, ERR_EXHAUSTED, "out of memory for a token");
+}
+
+/* ---- life ---- */
+
+static void set_label(struct endpoint *e)
+{
+	char name[ORIGIN_NAME_SIZE];
+
+	origin_name(&e->host->origin, name);
+	if (e->host->is_server)
+		(void)snprintf(e->label, sizeof(e->label), "registry %s", e->registry->name);
+	else
+		(void)snprintf(e->label, sizeof(e->label), "mirror %s://%s", e->host->origin.is_https ? "https" : "http", name);
+}
+
+static int open_endpoint(struct endpoint *e, const struct image_auth *auth, struct error *err)
+{
+	e->origin = e->host->origin;
+	e->may_fall_back = e->host->may_be_http;
+	set_label(e);
+	if (tls_load(e->host, &e->tls, err) < 0 || find_credentials(e, auth, err) < 0 || set_authorization(e, err) < 0)
+		return error_prefix(err, "%s", e->label);
+	return 0;
+}
+
+static int open_all(struct registry *r, const struct reference *ref, const struct image_auth *auth, struct error *err)
+{
+	const struct hosts_options options = { r->options.certs_dir, r->options.insecure_registries };
+
+	(void)snprintf(r->name, sizeof(r->name), "%s", ref->host);
+	(void)snprintf(r->path, sizeof(r->path), "%s", ref->path);
+	if (hosts_read(&options, r->name, &r->hosts, err) < 0)
+		return -1;
+	r->endpoints = calloc(r->hosts.n, sizeof(*r->endpoints));
+	if (!r->endpoints)
+		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	for (; r->n_endpoints < r->hosts.n; r->n_endpoints++) {
+		struct endpoint *e = &r->endpoints[r->n_endpoints];
+
+		e->registry = r;
+		e->host = &r->hosts.items[r->n_endpoints];
+		(void)pthread_mutex_init(&e->auth_lock, NULL);
+		(void)pthread_mutex_init(&e->lock, NULL);
+		if (open_endpoint(e, auth, err) < 0) {
+			r->n_endpoints++;
+			return -1;
+		}
+	}
+	return 0;
 }
 
 int registry_open(const struct registry_options *options, const struct reference *ref, const struct image_auth *auth,
@@ -66,9 +123,7 @@ int registry_open(const struct registry_options *options, const struct reference
 	if (!r)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	r->options = *options;
-	(void)pthread_mutex_init(&r->auth_lock, NULL);
-	(void)pthread_mutex_init(&r->lock, NULL);
-	if (open_registry(r, ref, auth, err) < 0) {
+	if (open_all(r, ref, auth, err) < 0) {
 		registry_close(r);
 		return -1;
 	}
@@ -76,115 +131,77 @@ int registry_open(const struct registry_options *options, const struct reference
 	return 0;
 }
 
+static void close_endpoint(struct endpoint *e)
+{
+	for (size_t i = 0; i < e->n_idle; i++)
+		http_free(e->idle[i]);
+	tls_free(e->tls); /* the connections use it */
+	secret_free(e->authorization);
+	credentials_release(&e->credentials);
+	(void)pthread_mutex_destroy(&e->lock);
+	(void)pthread_mutex_destroy(&e->auth_lock);
+}
+
 void registry_close(struct registry *r)
 {
 	if (!r)
 		return;
-	for (size_t i = 0; i < r->n_idle; i++)
-		http_free(r->idle[i]);
-	secret_free(r->authorization);
-	credentials_release(&r->credentials);
-	(void)pthread_mutex_destroy(&r->lock);
-	(void)pthread_mutex_destroy(&r->auth_lock);
+	for (size_t i = 0; i < r->n_endpoints; i++)
+		close_endpoint(&r->endpoints[i]);
+	free(r->endpoints);
+	hosts_release(&r->hosts);
 	free(r);
 }
 
-static struct http *take_http(struct registry *r)
-{
-	struct http *http = NULL;
+/* ---- from host to host ---- */
 
-	(void)pthread_mutex_lock(&r->lock);
-	if (r->n_idle > 0)
-		http = r->idle[--r->n_idle];
-	(void)pthread_mutex_unlock(&r->lock);
-	return http ? http : http_new();
+/* Half of an error's text: what the mirrors said, when the server fails as well. */
+#define MAX_HISTORY (ERROR_TEXT_SIZE / 2)
+
+static bool is_able(const struct endpoint *e, const struct wish *w)
+{
+	return (e->host->can & w->can) == w->can;
 }
 
-static void give_back_http(struct registry *r, struct http *http)
+static struct endpoint *next_able(struct registry *r, size_t from, const struct wish *w)
 {
-	(void)pthread_mutex_lock(&r->lock);
-	if (r->n_idle < REGISTRY_MAX_IDLE) {
-		r->idle[r->n_idle++] = http;
-		http = NULL;
-	}
-	(void)pthread_mutex_unlock(&r->lock);
-	http_free(http);
+	while (from < r->n_endpoints && !is_able(&r->endpoints[from], w))
+		from++;
+	return from < r->n_endpoints ? &r->endpoints[from] : NULL;
 }
 
-/* ---- trying ---- */
-
-/* Before the first answer only. True when it makes sense to ask again. */
-static bool fall_back(struct registry *r, const struct http_reply *reply)
+static int fail_for_all(const struct wish *w, const char *history, struct error *err)
 {
-	struct error ignored;
-	bool falls;
+	struct error last = *err;
 
-	(void)pthread_mutex_lock(&r->lock);
-	falls = r->may_fall_back && reply->status == 0 && reply->not_tls;
-	if (falls)
-		falls = set_origin(r, "http", &ignored) == 0;
-	if (falls || reply->status != 0)
-		r->may_fall_back = false;
-	(void)pthread_mutex_unlock(&r->lock);
-	return falls;
+	if (!*history || w->sink_failed || last.code == ERR_CANCELLED)
+		return -1;
+	return error_set(err, last.code, "%s; before that, %s", last.text, history);
 }
 
-static int pause_ms(const struct wish *w, unsigned ms, struct error *err)
+static int request(struct registry *r, struct wish *w, struct error *err)
 {
-	for (unsigned waited = 0; waited < ms; waited += STOP_POLL_MS) {
-		const struct timespec step = { 0, STOP_POLL_MS * 1000000L };
+	struct endpoint *e = next_able(r, 0, w);
+	char history[MAX_HISTORY] = "";
 
-		if (w->stop && atomic_load(w->stop))
-			return error_set(err, ERR_CANCELLED, "cancelled");
-		(void)nanosleep(&step, NULL);
-	}
-	return 0;
-}
+	if (!e)
+		return error_set(err, ERR_NOT_FOUND, "no host that hosts.toml has for registry %s may %s", r->name,
+				 w->can & HOST_RESOLVE ? "resolve tags" : "be pulled from");
+	for (;;) {
+		struct endpoint *next = next_able(r, (size_t)(e - r->endpoints) + 1, w);
+		size_t len = strlen(history);
+		struct error failure = ERROR_INIT;
 
-static unsigned pause_before(int try, const struct http_reply *reply)
-{
-	unsigned asked_s = reply->retry_after_s < MAX_RETRY_AFTER_S ? reply->retry_after_s : MAX_RETRY_AFTER_S;
-	unsigned own_ms = (unsigned)FIRST_PAUSE_MS << try;
-
-	return asked_s * 1000 > own_ms ? asked_s * 1000 : own_ms;
-}
-
-static int request_with(struct registry *r, struct http *http, struct wish *w, struct http_reply *reply, struct error *err)
-{
-	for (int try = 0;; try++) {
-		if (registry_attempt(r, http, w, reply, err) == 0) {
-			(void)fall_back(r, reply);
+		if (endpoint_request(e, w, !next, &failure) == 0)
 			return 0;
+		if (!next || w->sink_failed || failure.code == ERR_CANCELLED) {
+			*err = failure;
+			return fail_for_all(w, history, err);
 		}
-		if (fall_back(r, reply)) {
-			try--;
-			continue;
-		}
-		/* The connection broke behind the last byte. */
-		if (!w->whole && w->received > 0 && w->received == w->max_bytes && reply->may_retry)
-			return 0;
-		if (!reply->may_retry || try == MAX_TRIES - 1)
-			return error_prefix(err, "registry %s", r->host);
-		log_debug("image", "registry %s, try %d: %s", r->host, try + 1, err->text);
-		if (pause_ms(w, pause_before(try, reply), err) < 0)
-			return -1;
+		log_info("image", "%s; next is %s", failure.text, next->label);
+		(void)snprintf(history + len, sizeof(history) - len, "%s%.200s", len > 0 ? ", " : "", failure.text);
+		e = next;
 	}
-}
-
-static int request(struct registry *r, struct wish *w, char content_type[128], struct error *err)
-{
-	_cleanup_http_reply_ struct http_reply reply;
-	struct http *http = take_http(r);
-	int result;
-
-	http_reply_init(&reply);
-	if (!http)
-		return error_set(err, ERR_EXHAUSTED, "out of memory for a request");
-	result = request_with(r, http, w, &reply, err);
-	if (result == 0 && content_type)
-		(void)snprintf(content_type, 128, "%s", reply.content_type.data ? reply.content_type.data : "");
-	give_back_http(r, http);
-	return result;
 }
 
 static int append(void *arg, const void *data, size_t len, struct error *err)
@@ -196,61 +213,55 @@ int registry_get_manifest(struct registry *r, const char *reference, const atomi
 			  char content_type[128], struct error *err)
 {
 	char path[sizeof("manifests/") + REFERENCE_MAX_TAG];
+	bool is_digest = strchr(reference, ':');
 	struct wish w = {
 		.path = path,
+		.digest = is_digest ? reference : "",
 		.accept = MANIFEST_ACCEPT,
+		.can = is_digest ? HOST_PULL : HOST_PULL | HOST_RESOLVE,
 		.stop = stop,
 		.max_bytes = b->max,
 		.sink = append,
 		.sink_arg = b,
 		.whole = b,
+		.content_type = content_type,
 	};
 
 	(void)snprintf(path, sizeof(path), "manifests/%s", reference);
-	return request(r, &w, content_type, err);
+	return request(r, &w, err);
 }
 
-static void blob_path(const char *digest, char path[sizeof("blobs/") + DIGEST_TEXT_SIZE])
+static struct wish blob_wish(const struct descriptor *what, const atomic_bool *stop, char path[sizeof("blobs/") + DIGEST_TEXT_SIZE])
 {
-	(void)snprintf(path, sizeof("blobs/") + DIGEST_TEXT_SIZE, "blobs/%s", digest);
+	(void)snprintf(path, sizeof("blobs/") + DIGEST_TEXT_SIZE, "blobs/%s", what->digest);
+	return (struct wish){
+		.path = path,
+		.digest = what->digest,
+		.can = HOST_PULL,
+		.stop = stop,
+		.max_bytes = what->size_bytes,
+		.is_promise = true,
+	};
 }
 
 int registry_get_blob(struct registry *r, const struct descriptor *what, const atomic_bool *stop, struct buffer *b,
 		      struct error *err)
 {
 	char path[sizeof("blobs/") + DIGEST_TEXT_SIZE];
-	struct wish w = {
-		.path = path,
-		.stop = stop,
-		.max_bytes = what->size_bytes,
-		.is_promise = true,
-		.sink = append,
-		.sink_arg = b,
-		.whole = b,
-	};
+	struct wish w = blob_wish(what, stop, path);
 
-	blob_path(what->digest, path);
-	return request(r, &w, NULL, err);
+	w.sink = append;
+	w.sink_arg = w.whole = b;
+	return request(r, &w, err);
 }
 
 int registry_fetch_blob(struct registry *r, const struct descriptor *what, const atomic_bool *stop, blob_sink sink, void *sink_arg,
 			struct error *err)
 {
 	char path[sizeof("blobs/") + DIGEST_TEXT_SIZE];
-	struct wish w = {
-		.path = path,
-		.stop = stop,
-		.max_bytes = what->size_bytes,
-		.is_promise = true,
-		.sink = sink,
-		.sink_arg = sink_arg,
-	};
+	struct wish w = blob_wish(what, stop, path);
 
-	blob_path(what->digest, path);
-	if (request(r, &w, NULL, err) < 0)
-		return -1;
-	if (w.received != what->size_bytes)
-		return error_set(err, ERR_DATA_LOSS, "it ends after %llu of %llu bytes", (unsigned long long)w.received,
-				 (unsigned long long)what->size_bytes);
-	return 0;
+	w.sink = sink;
+	w.sink_arg = sink_arg;
+	return request(r, &w, err);
 }

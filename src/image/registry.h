@@ -2,11 +2,13 @@
  * A registry, as the pull of one image sees it (OCI distribution-spec; Docker Registry HTTP API v2 is the same for reading).
  *
  * Rules that hold for every request:
- * - Credentials and tokens go to the registry's own scheme, host and port, and to the token service that it names; never along with
- *   a redirect to elsewhere. From https nothing leads to http.
- * - Connection failures, 429 and 5xx are tried three times, with growing pauses; a broken transfer goes on where it broke.
- * - docker.io is served by registry-1.docker.io. Registries of the insecure list are spoken to over http. Loopback ones without
- *   a certificate directory of their own are tried with https, and with http when they do not speak TLS.
+ * - It goes to the hosts that hosts.h finds, one after the other, until one of them has what is wanted; a transfer that breaks at
+ *   one goes on at the next. The last error counts, and its text names those before it.
+ * - Credentials, tokens, client certificates and the headers of hosts.toml go to the host's own scheme, host and port (tokens' means
+ *   also to the token service that it names); never along with a redirect to elsewhere. From https nothing leads to http.
+ * - The last host is tried three times, with growing pauses, after connection failures, 429 and 5xx; a broken transfer goes on where
+ *   it broke, as long as it gets on. Mirrors are asked once, as long as they have sent nothing.
+ * - Credentials are those of the request, else those of the auth file for that very host.
  */
 #ifndef MONOPOD_IMAGE_REGISTRY_H
 #define MONOPOD_IMAGE_REGISTRY_H
@@ -25,10 +27,11 @@ struct registry;
 struct registry_options {
 	const char *certs_dir;
 	const char *insecure_registries;
+	const char *auth_file; /* "": none */
 	int64_t progress_timeout_ms;
 };
 
-/* Makes no connection yet. The options' strings must outlive the registry. */
+/* Reads configuration and certificates; makes no connection yet. The options' strings must outlive the registry. */
 int registry_open(const struct registry_options *options, const struct reference *ref, const struct image_auth *auth,
 		  struct registry **ret_registry, struct error *err);
 void registry_close(struct registry *registry); /* NULL is fine */
@@ -42,8 +45,5 @@ int registry_get_blob(struct registry *registry, const struct descriptor *what, 
 /* In pieces. ERR_DATA_LOSS when it is longer or shorter than what->size_bytes. */
 int registry_fetch_blob(struct registry *registry, const struct descriptor *what, const atomic_bool *stop, blob_sink sink,
 			void *sink_arg, struct error *err);
-
-/* Whether HOST[:PORT] is in a comma-separated list. */
-bool registry_in_list(const char *list, const char *host);
 
 #endif

@@ -77,7 +77,8 @@ static int copy_config(struct image_store *store, const struct image_store_confi
 	store->insecure_registries = strdup(config->insecure_registries ? config->insecure_registries : "");
 	store->max_layer_bytes = config->max_layer_bytes;
 	store->progress_timeout_ms = config->progress_timeout_ms;
-	if (!store->root || !store->certs_dir || !store->insecure_registries)
+	store->auth_file = strdup(config->auth_file ? config->auth_file : "");
+	if (!store->root || !store->certs_dir || !store->insecure_registries || !store->auth_file)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (store->max_layer_bytes <= 0 || store->progress_timeout_ms <= 0)
 		return error_set(err, ERR_INVALID, "limits of the image store must be positive");
@@ -165,6 +166,7 @@ void image_store_close(struct image_store *store)
 	free(store->root);
 	free(store->certs_dir);
 	free(store->insecure_registries);
+	free(store->auth_file);
 	free(store);
 }
 

@@ -68,7 +68,7 @@ struct entry {
 };
 
 struct image_store {
-	char *root, *certs_dir, *insecure_registries;
+	char *root, *certs_dir, *insecure_registries, *auth_file;
 	int64_t max_layer_bytes, progress_timeout_ms;
 	int rootfd, blobsfd, layersfd, imagesfd, ingestfd;
 	atomic_uint ingest_seq;

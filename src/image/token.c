@@ -1,7 +1,6 @@
 #include "image/token.h"
 
 #include <curl/curl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +8,6 @@
 #include "base/mem.h"
 #include "base/json.h"
 #include "image/origin.h"
-#include "image/reference.h"
-#include "image/tls.h"
 
 /* Tokens of a few KiB, and what else a service says about them. */
 #define MAX_ANSWER ((size_t)256 * 1024)
@@ -109,13 +106,13 @@ static int read_answer(const struct buffer *answer, char **ret_header, struct er
 	return *ret_header ? 0 : error_set(err, ERR_EXHAUSTED, "out of memory for a token");
 }
 
-static int check_realm(const struct token_request *request, struct origin *ret_origin, struct error *err)
+int token_service(const struct challenge *challenge, bool need_https, struct origin *ret_origin, struct error *err)
 {
-	if (origin_of(request->challenge->realm, ret_origin, err) < 0)
+	if (origin_of(challenge->realm, ret_origin, err) < 0)
 		return error_prefix(err, "token service");
-	if (request->need_https && !ret_origin->is_https)
+	if (need_https && !ret_origin->is_https)
 		return error_set(err, ERR_DENIED, "token service %.200s is not https, its registry is: no credentials for it",
-				 request->challenge->realm);
+				 challenge->realm);
 	return 0;
 }
 
@@ -151,10 +148,12 @@ int token_fetch(struct http *http, const struct token_request *request, struct h
 		struct error *err)
 {
 	_cleanup_buffer_ struct buffer answer = BUFFER_INIT(MAX_ANSWER);
-	char name[ORIGIN_NAME_SIZE], certs[PATH_MAX];
-	struct origin origin;
 	struct http_call call = {
 		.method = "GET",
+		.tls = request->tls,
+		.tls_is_own = request->tls_is_own,
+		.proxy = request->proxy,
+		.dial_timeout_ms = request->dial_timeout_ms,
 		.progress_timeout_ms = request->progress_timeout_ms,
 		.stop = request->stop,
 		.sink = append,
@@ -162,12 +161,6 @@ int token_fetch(struct http *http, const struct token_request *request, struct h
 	};
 	int result;
 
-	if (check_realm(request, &origin, err) < 0)
-		return -1;
-	origin_name(&origin, name);
-	if (tls_find(request->certs_dir, name, certs))
-		call.tls_dir = certs;
-	call.no_proxy = reference_host_is_loopback(origin.host);
 	result = ask(http, request, &call, reply, err);
 	if (result == 0)
 		result = read_answer(&answer, ret_header, err);

@@ -15,11 +15,16 @@ struct token_request {
 	const struct challenge *challenge;
 	const struct credentials *credentials;
 	const char *default_scope; /* when the challenge has none */
-	const char *certs_dir;     /* certs.d */
-	bool need_https;           /* the registry was asked over https */
+	const struct tls *tls;     /* as in struct http_call, as are the next four */
+	bool tls_is_own;
+	const char *proxy;
+	int64_t dial_timeout_ms;
 	int64_t progress_timeout_ms;
 	const atomic_bool *stop;
 };
+
+/* Where the challenge sends us. ERR_DENIED when the registry was asked over https and this is not https. */
+int token_service(const struct challenge *challenge, bool need_https, struct origin *ret_origin, struct error *err);
 
 /* *ret_header is "Bearer TOKEN"; free with secret_free(). On failure `reply` says whether trying again makes sense. */
 int token_fetch(struct http *http, const struct token_request *request, struct http_reply *reply, char **ret_header,

@@ -78,6 +78,7 @@ static int open_images(struct node *node, struct error *err)
 		.root = root,
 		.certs_dir = config->certs_dir,
 		.insecure_registries = config->insecure_registries,
+		.auth_file = config->auth_file,
 		.max_layer_bytes = config->max_layer_bytes,
 		.progress_timeout_ms = config->pull_progress_timeout_ms,
 	};

@@ -83,7 +83,7 @@ def test_failures_say_what_is_wrong(client, registries):
     assert refused(client, f"{host}/library/busybox@sha256:{'0' * 64}").code() == grpc.StatusCode.NOT_FOUND
     nobody = refused(client, "127.0.0.1:1/library/busybox:1")
     assert nobody.code() == grpc.StatusCode.UNAVAILABLE and nobody.details().startswith("RegistryUnavailable")
-    for spelling in ("", "UPPER/case", "a b", "x@sha256:zz", "x" * 5000):
+    for spelling in ("", "library/UPPER", "Upper", "a b", "x@sha256:zz", "x" * 5000):
         assert refused(client, spelling).code() == grpc.StatusCode.INVALID_ARGUMENT, spelling
 
 

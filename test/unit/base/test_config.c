@@ -94,6 +94,7 @@ static void test_defaults(void **state)
 	assert_true(config->clamp_oom_score_adj);
 	assert_string_equal(config->certs_dir, "/etc/monopod/certs.d");
 	assert_string_equal(config->insecure_registries, "");
+	assert_string_equal(config->auth_file, "");
 	assert_int_equal(config->max_layer_bytes, INT64_C(17179869184));
 	assert_int_equal(config->pull_progress_timeout_ms, 60000);
 	assert_string_equal(config->bridge, "monopod0");
@@ -176,6 +177,11 @@ static void test_set_checks_values(void **state)
 		{ "server.max_streams", "", false },
 		{ "server.max_streams", "99999999999999999999", false },
 		{ "image.max_layer_bytes", "1125899906842624", true },
+		{ "image.certs_dir", "/etc/containerd/certs.d:/etc/docker/certs.d", true },
+		{ "image.certs_dir", "/a:b", false },
+		{ "image.auth_file", "/root/.docker/config.json", true },
+		{ "image.auth_file", "", true },
+		{ "image.auth_file", "config.json", false },
 		{ "server.socket", "/a", true },
 		{ "server.socket", "a", false },
 		{ "server.socket", "", false },
@@ -304,7 +310,7 @@ static void test_print_explains(void **state)
 		}
 		explained = line[0] == '#';
 	}
-	assert_int_equal(n_options, 23);
+	assert_int_equal(n_options, 24);
 }
 
 static void test_print_to_a_full_disk(void **state)

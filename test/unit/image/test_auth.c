@@ -1,9 +1,10 @@
 #include "image_fixture.h"
 
 #include "image/auth.h"
+#include "image/auth_file.h"
 #include "image/http.h"
 #include "image/origin.h"
-#include "image/registry.h"
+#include "image/proxy.h"
 
 static void challenges(void **state)
 {
@@ -50,6 +51,29 @@ static void challenges(void **state)
 	}
 }
 
+static const struct origin *target(const char *scheme, const char *host)
+{
+	static struct origin origin;
+	struct error err = ERROR_INIT;
+	char url[300];
+
+	(void)snprintf(url, sizeof(url), "%s://%s/", scheme, host);
+	assert_ok(origin_of(url, &origin, &err), &err);
+	return &origin;
+}
+
+static void addresses_are_bound_to_a_scheme(void **state)
+{
+	(void)state;
+	assert_true(auth_address_is("x.y", target("http", "x.y")));
+	assert_true(auth_address_is("http://x.y", target("http", "x.y")));
+	assert_false(auth_address_is("https://x.y", target("http", "x.y")));
+	assert_false(auth_address_is("x.y:443", target("http", "x.y")));
+	assert_true(auth_address_is("http://x.y", target("https", "x.y")));
+	assert_true(auth_address_is("https://localhost:5000", target("http", "localhost:5000")));
+	assert_false(auth_address_is("docker.io", target("http", "registry-1.docker.io")));
+}
+
 static void basic_credentials(void **state)
 {
 	static const struct {
@@ -67,9 +91,13 @@ static void basic_credentials(void **state)
 		{ { .username = "u", .password = "p", .server_address = "x.y" }, "x.y", "Basic dTpw" },
 		{ { .username = "u", .password = "p", .server_address = "https://x.y/v2/" }, "x.y", "Basic dTpw" },
 		{ { .username = "u", .password = "p", .server_address = "X.Y:5000" }, "x.y:5000", "Basic dTpw" },
+		{ { .username = "u", .password = "p", .server_address = "x.y:443" }, "x.y", "Basic dTpw" },
 		{ { .username = "u", .password = "p", .server_address = "https://index.docker.io/v1/" },
-		  "docker.io",
+		  "registry-1.docker.io",
 		  "Basic dTpw" },
+		{ { .username = "u", .password = "p", .server_address = "docker.io" }, "registry-1.docker.io", "Basic dTpw" },
+		{ { .username = "u", .password = "p", .server_address = "docker.io" }, "registry-1.docker.io:444", NULL },
+		{ { .username = "u", .password = "p", .server_address = "u@x.y" }, "x.y", NULL },
 		{ { .username = "u", .password = "p", .server_address = "x.y" }, "x.y:5000", NULL },
 		{ { .username = "u", .password = "p", .server_address = "x.y" }, "evil.x.y", NULL },
 		{ { .username = "u", .password = "p", .server_address = "x.y.evil" }, "x.y", NULL },
@@ -81,7 +109,7 @@ static void basic_credentials(void **state)
 		struct error err = ERROR_INIT;
 		struct credentials c;
 
-		assert_ok(credentials_init(&c, &cases[i].auth, cases[i].host, &err), &err);
+		assert_ok(credentials_init(&c, &cases[i].auth, target("https", cases[i].host), &err), &err);
 		assert_int_equal(c.username != NULL, cases[i].header != NULL);
 		if (cases[i].header) {
 			char *header = credentials_basic(&c);
@@ -112,7 +140,7 @@ static void bad_credentials(void **state)
 		struct error err = ERROR_INIT;
 		struct credentials c;
 
-		assert_failed(credentials_init(&c, &cases[i].auth, "x.y", &err), &err, ERR_INVALID, cases[i].why);
+		assert_failed(credentials_init(&c, &cases[i].auth, target("https", "x.y"), &err), &err, ERR_INVALID, cases[i].why);
 		assert_null(c.registry_token);
 		/* A secret that cannot be used does not show up in the text either. */
 		assert_null(strstr(err.text, "evil"));
@@ -175,24 +203,204 @@ static void relative_locations(void **state)
 	}
 }
 
-static void insecure_list(void **state)
+/* ---- the file of credentials ---- */
+
+static const char *user_in(const char *dir, const char *scheme, const char *host, const char *repository)
 {
+	static char user[100];
+	_cleanup_free_
+	char *path = fixture_path(dir, "config.json");
+	struct error err = ERROR_INIT;
+	struct credentials c;
+
+	assert_ok(auth_file_find(path, target(scheme, host), repository, &c, &err), &err);
+	(void)snprintf(user, sizeof(user), "%s", c.username ? c.username : c.identity_token ? c.identity_token : "-");
+	credentials_release(&c);
+	return user;
+}
+
+static void auth_files(void **state)
+{
+	/* "a:p" and so on in base64 */
+	static const char text[] = "{\"auths\": {"
+				   "\"https://index.docker.io/v1/\": {\"auth\": \"aHViOnA=\"},"
+				   "\"docker.io/library\": {\"auth\": \"bGlicmFyeTpw\"},"
+				   "\"x.example\": {\"auth\": \"aG9zdDpw\"},"
+				   "\"x.example/team/app\": {\"auth\": \"YXBwOnA=\"},"
+				   "\"x.example/team\": {\"username\": \"team\", \"password\": \"p\"},"
+				   "\"x.example:5000/\": {\"auth\": \"cG9ydDpw\"},"
+				   "\"https://secure.example\": {\"auth\": \"cG9ydDpw\"},"
+				   "\"t.example\": {\"auth\": \"\", \"identitytoken\": \"identity\"},"
+				   "\"empty.example\": {}, \"odd.example\": 7}, \"HttpHeaders\": {}}";
+	static const struct {
+		const char *scheme, *host, *repository, *user;
+	} cases[] = {
+		{ "https", "registry-1.docker.io", "me/app", "hub" },
+		{ "https", "registry-1.docker.io", "library/busybox", "library" },
+		{ "https", "x.example", "app", "host" },
+		{ "https", "x.example", "team", "team" },
+		{ "https", "x.example", "team/other", "team" },
+		{ "https", "x.example", "team/app", "app" },
+		{ "https", "x.example", "team/app/deep", "app" },
+		{ "https", "x.example", "team/apple", "team" },
+		{ "https", "x.example", "teams/app", "host" },
+		{ "https", "x.example:5000", "team/app", "port" },
+		{ "https", "x.example:5001", "app", "-" },
+		{ "https", "evil.x.example", "app", "-" },
+		{ "https", "secure.example", "app", "port" },
+		{ "http", "secure.example", "app", "-" },
+		{ "https", "t.example", "app", "identity" },
+		{ "https", "empty.example", "app", "-" },
+		{ "https", "odd.example", "app", "-" },
+	};
+	char *dir = fixture_dir();
+
 	(void)state;
-	assert_true(registry_in_list("a:5000", "a:5000"));
-	assert_true(registry_in_list(" x, a:5000 ,y", "a:5000"));
-	assert_true(registry_in_list("A:5000", "a:5000"));
-	assert_false(registry_in_list("a:5000", "a"));
-	assert_false(registry_in_list("a", "a:5000"));
-	assert_false(registry_in_list("aa,ba", "a"));
-	assert_false(registry_in_list("", "a"));
-	assert_false(registry_in_list(",,", ""));
+	fixture_write(dir, "config.json", text, strlen(text));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *user = user_in(dir, cases[i].scheme, cases[i].host, cases[i].repository);
+
+		if (strcmp(user, cases[i].user) != 0)
+			fail_msg("%s/%s: %s, not %s", cases[i].host, cases[i].repository, user, cases[i].user);
+	}
+	fixture_remove(dir);
+}
+
+static void bad_auth_files(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{ "", "config.json" },
+		{ "{", "config.json" },
+		{ "{\"auths\": []}", "'auths' is no object" },
+		{ "{\"auths\": {\"x.y\": {\"auth\": \"!!!!\"}}}", "credentials for x.y: 'auth' of the credentials is not base64" },
+	};
+	char *dir = fixture_dir(), *path = fixture_path(dir, "config.json");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = ERROR_INIT;
+		struct credentials c;
+
+		fixture_write(dir, "config.json", cases[i].text, strlen(cases[i].text));
+		assert_failed(auth_file_find(path, target("https", "x.y"), "app", &c, &err), &err, ERR_INVALID, cases[i].why);
+	}
+	/* One that is not there yet is a warning: images that need no credentials can still be pulled. */
+	assert_int_equal(unlink(path), 0);
+	assert_string_equal(user_in(dir, "https", "x.y", "app"), "-");
+	free(path);
+	fixture_remove(dir);
+}
+
+static void helpers_are_not_run(void **state)
+{
+	static const char text[] = "{\"auths\": {\"x.y\": {}, \"z\": {\"auth\": \"aHViOnA=\"}}, \"credsStore\": \"touch\","
+				   "\"credHelpers\": {\"x.y\": \"touch\", \"z\": \"touch\"}}";
+	char *dir = fixture_dir();
+
+	(void)state;
+	fixture_write(dir, "config.json", text, strlen(text));
+	assert_string_equal(user_in(dir, "https", "x.y", "app"), "-");
+	assert_string_equal(user_in(dir, "https", "z", "app"), "hub");
+	assert_string_equal(user_in(dir, "https", "other", "app"), "-");
+	fixture_remove(dir);
+}
+
+/* ---- proxies ---- */
+
+static void proxies(void **state)
+{
+	static const struct {
+		const char *list, *host;
+		bool is;
+	} cases[] = {
+		{ "x.example", "x.example", true },
+		{ "x.example", "a.x.example", true },
+		{ "x.example", "ax.example", false },
+		{ "X.Example", "x.example:5000", true },
+		{ "a, b ,x.example", "x.example", true },
+		{ ".x.example", "x.example", false },
+		{ ".x.example", "a.x.example", true },
+		{ "*.x.example", "a.b.x.example", true },
+		{ "*.x.example", "x.example", false },
+		{ "x.example:5000", "x.example:5000", true },
+		{ "x.example:5000", "x.example", false },
+		{ "x.example:443", "x.example", true },
+		{ "*", "anything", true },
+		{ "10.0.0.0/8", "10.1.2.3:5000", true },
+		{ "10.0.0.0/8", "11.1.2.3", false },
+		{ "10.1.2.0/23", "10.1.3.9", true },
+		{ "10.1.2.0/23", "10.1.4.9", false },
+		{ "10.0.0.0/8", "10.x.example", false },
+		{ "10.0.0.0/33", "10.0.0.0", false },
+		{ "10.0.0.0/", "10.0.0.0", false },
+		{ "0.0.0.0/0", "1.2.3.4", true },
+		{ "fd00::/8", "[fd12::1]:5000", true },
+		{ "fd00::/8", "[fe12::1]", false },
+		{ "::/0", "1.2.3.4", false },
+		{ "10.1.2.3", "10.1.2.3", true },
+		{ "10.1.2.3:5000", "10.1.2.3", false },
+		{ "2.3", "10.1.2.3", false },
+		{ "fd12::1", "[fd12:0::1]", true },
+		{ "[fd12::1]:5000", "[fd12::1]:5000", true },
+		{ "[fd12::1]:5000", "[fd12::1]", false },
+		{ "", "x", false },
+		{ ",, ,", "x", false },
+	};
+	char name[ORIGIN_NAME_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (proxy_is_excluded(cases[i].list, target("https", cases[i].host)) != cases[i].is)
+			fail_msg("%s with %s", cases[i].host, cases[i].list);
+	}
+	proxy_name("http://user:pass@word@proxy.example:3128/", name);
+	assert_string_equal(name, "proxy.example:3128");
+	proxy_name("proxy.example", name);
+	assert_string_equal(name, "proxy.example");
+}
+
+static void proxies_of_the_environment(void **state)
+{
+	static const char *const names[] = { "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(unsetenv(names[i]), 0);
+	assert_null(proxy_for(target("https", "x.example")));
+	assert_int_equal(setenv("http_proxy", "http://small", 1), 0);
+	assert_int_equal(setenv("HTTPS_PROXY", "http://secure", 1), 0);
+	assert_string_equal(proxy_for(target("http", "x.example")), "http://small");
+	assert_string_equal(proxy_for(target("https", "x.example")), "http://secure");
+	assert_int_equal(setenv("HTTP_PROXY", "http://capital", 1), 0);
+	assert_string_equal(proxy_for(target("http", "x.example")), "http://capital");
+	assert_null(proxy_for(target("http", "localhost:5000")));
+	assert_null(proxy_for(target("https", "127.0.0.2")));
+	assert_null(proxy_for(target("https", "[::1]:5000")));
+	assert_int_equal(setenv("no_proxy", "x.example", 1), 0);
+	assert_null(proxy_for(target("https", "x.example")));
+	assert_non_null(proxy_for(target("https", "y.example")));
+	assert_int_equal(setenv("NO_PROXY", "", 1), 0);
+	assert_null(proxy_for(target("https", "x.example")));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(unsetenv(names[i]), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(challenges), cmocka_unit_test(basic_credentials),  cmocka_unit_test(bad_credentials),
-		cmocka_unit_test(origins),    cmocka_unit_test(relative_locations), cmocka_unit_test(insecure_list),
+		cmocka_unit_test(addresses_are_bound_to_a_scheme),
+		cmocka_unit_test(auth_files),
+		cmocka_unit_test(bad_auth_files),
+		cmocka_unit_test(helpers_are_not_run),
+		cmocka_unit_test(proxies),
+		cmocka_unit_test(proxies_of_the_environment),
+		cmocka_unit_test(challenges),
+		cmocka_unit_test(basic_credentials),
+		cmocka_unit_test(bad_credentials),
+		cmocka_unit_test(origins),
+		cmocka_unit_test(relative_locations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -563,7 +563,7 @@ static void damaged_records_are_left_alone(void **state)
 static void only_one_process_has_the_store(void **state)
 {
 	struct place *p = *state;
-	const struct image_store_config config = { p->root, "", "", 1, 1 };
+	const struct image_store_config config = { p->root, "", "", "", 1, 1 };
 	struct image_store *second = NULL;
 	struct error err = ERROR_INIT;
 	struct stat st;
@@ -572,12 +572,12 @@ static void only_one_process_has_the_store(void **state)
 	assert_int_equal(stat(p->root, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	{
-		const struct image_store_config bad = { "relative", "", "", 1, 1 };
+		const struct image_store_config bad = { "relative", "", "", "", 1, 1 };
 
 		assert_failed(image_store_open(&bad, &second, &err), &err, ERR_INVALID, "absolute");
 	}
 	{
-		const struct image_store_config bad = { "/tmp/x", "", "", 0, 1 };
+		const struct image_store_config bad = { "/tmp/x", "", "", "", 0, 1 };
 
 		assert_failed(image_store_open(&bad, &second, &err), &err, ERR_INVALID, "positive");
 	}
