@@ -91,12 +91,28 @@ struct image_auth { /* CRI AuthConfig; any may be NULL or "" */
 	const char *registry_token; /* sent as it is, as bearer token */
 };
 
+enum pull_layer_state {
+	PULL_LAYER_WAITING,     /* nobody has begun, or another pull is at it */
+	PULL_LAYER_DOWNLOADING, /* and unpacked as it comes */
+	PULL_LAYER_UNPACKING,   /* every byte has come */
+	PULL_LAYER_DONE,
+	PULL_LAYER_EXISTS, /* was here, or another pull brought it */
+};
+
+struct pull_layer {
+	const char *digest; /* of the manifest */
+	enum pull_layer_state state;
+	uint64_t done_bytes, total_bytes; /* compressed */
+};
+
 struct pull_request {
 	const char *reference;
 	struct image_auth auth;
 	atomic_bool *cancelled; /* set by anybody to end the pull with ERR_CANCELLED; may be NULL */
-	void (*progress)(void *arg, const char *layer_digest, uint64_t done_bytes, uint64_t total_bytes);
-	void *progress_arg; /* called on the pulling thread; may be NULL */
+	/* All layers in the manifest's order, when something has changed: ten times a second at most, and at the end. On the pulling thread;
+	 * may be NULL. */
+	void (*progress)(void *arg, const struct pull_layer *layers, size_t n);
+	void *progress_arg;
 };
 
 /* Blocks. Error codes: ERR_NOT_FOUND (no such repository or tag), ERR_UNAUTHENTICATED, ERR_DENIED, ERR_UNAVAILABLE with the text

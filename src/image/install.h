@@ -47,7 +47,7 @@ struct install {
 	struct image_store *store;
 	struct blob_source *source;
 	const atomic_bool *cancelled; /* may be NULL, as may the next */
-	void (*progress)(void *arg, const char *layer_digest, uint64_t done_bytes, uint64_t total_bytes);
+	void (*progress)(void *arg, const struct pull_layer *layers, size_t n);
 	void *progress_arg;
 
 	char id[DIGEST_TEXT_SIZE];

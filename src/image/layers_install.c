@@ -24,6 +24,8 @@ struct crew {
 	bool failed;
 	struct error first_error;
 	_Atomic uint64_t done_bytes[MANIFEST_MAX_LAYERS];
+	_Atomic unsigned state[MANIFEST_MAX_LAYERS]; /* enum pull_layer_state */
+	struct pull_layer told[MANIFEST_MAX_LAYERS];
 };
 
 struct stream {
@@ -57,7 +59,9 @@ static int stream_layer(struct crew *crew, size_t i, int dirfd, int listing_fd, 
 
 	if (unpack_begin(&options, &s.unpack, err) < 0)
 		return -1;
+	atomic_store(&crew->state[i], PULL_LAYER_DOWNLOADING);
 	result = in->source->fetch(in->source, &in->manifest.layers[i], i, &crew->stop, take_bytes, &s, err);
+	atomic_store(&crew->state[i], PULL_LAYER_UNPACKING);
 	if (result == 0)
 		result = unpack_finish(s.unpack, ret_result, err);
 	unpack_free(s.unpack);
@@ -108,6 +112,7 @@ static int install_layer(struct crew *crew, size_t i, struct error *err)
 		return -1;
 	in->layers[i] = layer;
 	atomic_store(&crew->done_bytes[i], in->manifest.layers[i].size_bytes);
+	atomic_store(&crew->state[i], mine ? PULL_LAYER_DONE : PULL_LAYER_EXISTS);
 	return 0;
 }
 
@@ -156,17 +161,33 @@ static void *run_worker(void *arg)
 	return NULL;
 }
 
-static void tell_progress(struct crew *crew, uint64_t told[MANIFEST_MAX_LAYERS])
+/* What a registry sends beyond what the manifest says is refused; here it is not told. */
+static struct pull_layer look_at(struct crew *crew, size_t i)
 {
-	struct install *in = crew->in;
+	const struct descriptor *what = &crew->in->manifest.layers[i];
+	uint64_t done = atomic_load(&crew->done_bytes[i]);
+
+	return (struct pull_layer){
+		.digest = what->digest,
+		.state = (enum pull_layer_state)atomic_load(&crew->state[i]),
+		.done_bytes = done < what->size_bytes ? done : what->size_bytes,
+		.total_bytes = what->size_bytes,
+	};
+}
+
+static void tell_progress(struct crew *crew)
+{
+	const struct install *in = crew->in;
+	bool changed = false;
 
 	for (size_t i = 0; in->progress && i < in->manifest.n_layers; i++) {
-		uint64_t done = atomic_load(&crew->done_bytes[i]);
+		struct pull_layer now = look_at(crew, i), *told = &crew->told[i];
 
-		if (done != told[i])
-			in->progress(in->progress_arg, in->manifest.layers[i].digest, done, in->manifest.layers[i].size_bytes);
-		told[i] = done;
+		changed |= !told->digest || told->state != now.state || told->done_bytes != now.done_bytes;
+		*told = now;
 	}
+	if (changed)
+		in->progress(in->progress_arg, crew->told, in->manifest.n_layers);
 }
 
 static bool wait_a_while(struct crew *crew)
@@ -188,14 +209,14 @@ static bool wait_a_while(struct crew *crew)
 
 static void watch(struct crew *crew)
 {
-	uint64_t told[MANIFEST_MAX_LAYERS] = { 0 };
 	bool working;
 
+	tell_progress(crew);
 	do {
 		working = wait_a_while(crew);
 		if (crew->in->cancelled && atomic_load(crew->in->cancelled))
 			atomic_store(&crew->stop, true);
-		tell_progress(crew, told);
+		tell_progress(crew);
 	} while (working);
 }
 
