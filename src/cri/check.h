@@ -33,6 +33,7 @@ check_fn check_update_pod_sandbox_resources;
 check_fn check_exec_sync;
 check_fn check_reopen_container_log;
 check_fn check_pull_image;
+check_fn check_watch_pull;
 check_fn check_list_images;
 check_fn check_stream_images;
 check_fn check_image_status;

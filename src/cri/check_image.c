@@ -2,6 +2,7 @@
 #include "cri/check.h"
 #include "cri/check_parts.h"
 #include "cri/rule.h"
+#include "proto/admin.pb-c.h"
 
 static const struct rule spec_rules[] = {
 	TEXT(Cri__ImageSpec, image, text_image),
@@ -36,13 +37,24 @@ int check_remove_image(const ProtobufCMessage *request, struct error *err)
 }
 
 /* The pod's configuration decides nothing about a pull, so it is not looked at. */
+static int check_pull(const struct field *at, const Cri__PullImageRequest *pull, struct error *err)
+{
+	if (check_image_spec(FIELD(at, "image"), pull->image, err) < 0)
+		return -1;
+	return pull->auth ? RULES_APPLY(FIELD(at, "auth"), auth_rules, pull->auth, err) : 0;
+}
+
 int check_pull_image(const ProtobufCMessage *request, struct error *err)
 {
-	const Cri__PullImageRequest *pull = (const Cri__PullImageRequest *)request;
+	return check_pull(NULL, (const Cri__PullImageRequest *)request, err);
+}
 
-	if (check_image_spec(FIELD(NULL, "image"), pull->image, err) < 0)
-		return -1;
-	return pull->auth ? RULES_APPLY(FIELD(NULL, "auth"), auth_rules, pull->auth, err) : 0;
+int check_watch_pull(const ProtobufCMessage *request, struct error *err)
+{
+	const Cri__PullImageRequest *pull = ((const Admin__PullImageRequest *)request)->pull;
+	const struct field *at = FIELD(NULL, "pull");
+
+	return pull ? check_pull(at, pull, err) : field_error(at, err, ERR_INVALID, "missing");
 }
 
 static int check_filter(const Cri__ImageFilter *filter, struct error *err)

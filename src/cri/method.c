@@ -67,6 +67,7 @@ static const struct method table[] = {
 	SERVED(SERVICE_IMAGE, "RemoveImage", remove_image, check_remove_image),
 	SERVED(SERVICE_IMAGE, "ImageFsInfo", image_fs_info, NULL),
 
+	ROW(SERVICE_ADMIN, "PullImage", admin, pull_image_request, pull_image_response, true, check_watch_pull, op_watch_pull),
 	ROW(SERVICE_ADMIN, "ImportImage", admin, import_image_request, import_image_response, false, check_import_image,
 	    op_import_image),
 	ROW(SERVICE_ADMIN, "ListMachines", admin, list_machines_request, list_machines_response, false, NULL, op_list_machines),

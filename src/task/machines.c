@@ -13,7 +13,7 @@ static const struct machine *const machines[] = {
 	&exit_container_machine,   &remove_container_machine, &exec_sync_machine,
 	&reopen_log_machine,       &status_machine,           &pull_image_machine,
 	&import_image_machine,     &remove_image_machine,     &explain_container_machine,
-	&update_container_machine, &update_pod_machine,
+	&update_container_machine, &update_pod_machine,       &watch_pull_machine,
 };
 
 void machines_register(void)

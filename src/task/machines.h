@@ -21,6 +21,7 @@ extern const struct machine status_machine;
 extern const struct machine explain_container_machine;
 extern const struct machine update_container_machine;
 extern const struct machine update_pod_machine;
+extern const struct machine watch_pull_machine;
 
 /* Makes them known to machine_next(). */
 void machines_register(void);

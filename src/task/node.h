@@ -53,6 +53,7 @@ operation_fn op_remove_image;
 operation_fn op_image_fs_info;
 
 /* proto/admin.proto. */
+operation_fn op_watch_pull;
 operation_fn op_import_image;
 operation_fn op_list_machines;
 operation_fn op_explain_container;
