@@ -59,7 +59,7 @@ static int choose_socket(struct cli *cli, struct error *err)
 	return status < 0 ? -1 : cli_check_memory(cli, err);
 }
 
-static int connect_daemon(struct cli *cli, struct error *err)
+int cli_connect(struct cli *cli, struct error *err)
 {
 	struct error cause = ERROR_INIT;
 
@@ -75,19 +75,19 @@ static int connect_daemon(struct cli *cli, struct error *err)
 
 ProtobufCMessage *cli_call(struct cli *cli, const char *method, const ProtobufCMessage *request, struct error *err)
 {
-	return connect_daemon(cli, err) < 0 ? NULL : rpc_call(&cli->rpc, method, request, err);
+	return cli_connect(cli, err) < 0 ? NULL : rpc_call(&cli->rpc, method, request, err);
 }
 
 ProtobufCMessage *cli_call_within(struct cli *cli, const char *method, const ProtobufCMessage *request, int64_t timeout_ms,
 				  struct error *err)
 {
-	return connect_daemon(cli, err) < 0 ? NULL : rpc_call_within(&cli->rpc, method, request, timeout_ms, err);
+	return cli_connect(cli, err) < 0 ? NULL : rpc_call_within(&cli->rpc, method, request, timeout_ms, err);
 }
 
 int cli_stream(struct cli *cli, const char *method, const ProtobufCMessage *request, const struct rpc_stream *stream,
 	       struct error *err)
 {
-	return connect_daemon(cli, err) < 0 ? -1 : rpc_stream(&cli->rpc, method, request, stream, err);
+	return cli_connect(cli, err) < 0 ? -1 : rpc_stream(&cli->rpc, method, request, stream, err);
 }
 
 static int decide_output(struct cli *cli, struct error *err)

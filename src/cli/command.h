@@ -62,7 +62,10 @@ extern const struct option_row global_options[];
 /* NULL when there is no such command. */
 const struct command *command_find(const char *name);
 
-/* Opens the connection on first use, then as rpc_call(). */
+/* Opens the connection, if it is not open. The calls below do so on first use. */
+int cli_connect(struct cli *cli, struct error *err);
+
+/* As those of rpc.h. */
 ProtobufCMessage *cli_call(struct cli *cli, const char *method, const ProtobufCMessage *request, struct error *err);
 ProtobufCMessage *cli_call_within(struct cli *cli, const char *method, const ProtobufCMessage *request, int64_t timeout_ms,
 				  struct error *err);

@@ -59,6 +59,12 @@ class Client:
                                            response_deserializer=admin_pb2.ImportImageResponse.FromString)
         self.ImportImage = lambda path, name="": imports(admin_pb2.ImportImageRequest(path=str(path), name=name), timeout=60)
 
+        pulls = self.channel.unary_stream("/monopod.v1.Admin/PullImage",
+                                          request_serializer=admin_pb2.PullImageRequest.SerializeToString,
+                                          response_deserializer=admin_pb2.PullImageResponse.FromString)
+        self.WatchPull = lambda image, deadline=60: pulls(
+            admin_pb2.PullImageRequest(pull=cri.PullImageRequest(image=cri.ImageSpec(image=image))), timeout=deadline)
+
     @staticmethod
     def _caller(call, request):
         def invoke(message=None, deadline=60, **fields):

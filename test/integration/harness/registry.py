@@ -1,6 +1,7 @@
 """A real registry (Debian's docker-registry) on loopback, plain or with TLS and htpasswd, filled by skopeo."""
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 import ssl
@@ -72,3 +73,42 @@ class Registry:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+
+class Throttle:
+    """A front that lets so many bytes a second through from the registry, on each connection. Plain TCP: it knows nothing of HTTP."""
+
+    def __init__(self, registry, bytes_per_second):
+        self.behind, self.rate, self.open = registry.port, bytes_per_second, True
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.host = f"127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while self.open:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.behind))
+            threading.Thread(target=self._copy, args=(client, server, None), daemon=True).start()
+            threading.Thread(target=self._copy, args=(server, client, True), daemon=True).start()
+
+    def _copy(self, source, sink, throttled):
+        try:
+            while data := source.recv(16384):
+                sink.sendall(data)
+                if throttled and self.rate:
+                    time.sleep(len(data) / self.rate)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def stop(self):
+        self.open = False
+        self.listener.close()

@@ -30,6 +30,7 @@ struct world {
 	char last_path[128];
 	int exec_exit_code;
 	struct peer_reply forced; /* when its status is not 0, every answer */
+	struct peer_reply pulled;
 	uint8_t data[4096];
 };
 
@@ -184,6 +185,8 @@ static struct peer_reply handle(void *arg, const struct peer_call *call)
 	(void)snprintf(w->last_path, sizeof(w->last_path), "%s", call->path);
 	if (w->forced.status)
 		return w->forced;
+	if (strstr(call->path, "Admin/PullImage"))
+		return w->pulled;
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
 		if (strcmp(methods[i].path, call->path) == 0)
 			return methods[i].answer(w);
@@ -430,6 +433,34 @@ static void test_inspect_unfolds_info(void **state)
 	assert_int_equal(RUN(f, "inspect", "nobody"), 1);
 }
 
+static void test_pull(void **state)
+{
+	static char digest[] = "sha256:0123456789abcdef", id[] = "sha256:fedcba";
+	struct fixture *f = *state;
+	Admin__LayerProgress layer = ADMIN__LAYER_PROGRESS__INIT, *layers[] = { &layer };
+	Admin__PullImageResponse told = ADMIN__PULL_IMAGE_RESPONSE__INIT;
+	size_t len;
+
+	layer.digest = digest;
+	layer.state = ADMIN__LAYER_STATE__LAYER_EXISTS;
+	told.layers = layers;
+	told.n_layers = 1;
+	told.image_ref = id;
+	len = admin__pull_image_response__pack(&told, f->world.data + 5);
+	memcpy(f->world.data, (uint8_t[]){ 0, 0, 0, 0, (uint8_t)len }, 5);
+	f->world.pulled = (struct peer_reply){ .raw = true, .data = f->world.data, .len = len + 5 };
+	assert_int_equal(RUN(f, "pull", "busybox"), 0);
+	assert_memory_equal(f->out, "pulled busybox as sha256:fedcba in ", 35);
+	assert_string_equal(f->err, "layer 0123456789ab: exists\n");
+	assert_int_equal(RUN(f, "pull", "-q", "busybox", "other"), 0);
+	assert_string_equal(f->out, "sha256:fedcba\nsha256:fedcba\n");
+	assert_string_equal(f->err, "");
+	assert_int_equal(RUN(f, "-o", "json", "pull", "busybox"), 0);
+	assert_non_null(strstr(f->out, "\"imageRef\":\t\"sha256:fedcba\""));
+	f->world.pulled.len = 0; /* it ends well and says nothing */
+	assert_int_equal(RUN(f, "pull", "busybox"), 1);
+}
+
 static void test_errors_of_the_daemon(void **state)
 {
 	struct fixture *f = *state;
@@ -437,7 +468,9 @@ static void test_errors_of_the_daemon(void **state)
 	f->world.forced = (struct peer_reply){ .status = 8, .message = "the disk is full" };
 	assert_int_equal(RUN(f, "pull", "busybox"), 1);
 	assert_non_null(strstr(f->err, "monopod pull: PullImage: the disk is full"));
-	assert_string_equal(f->world.last_path, "/runtime.v1.ImageService/PullImage");
+	assert_string_equal(f->world.last_path, "/monopod.v1.Admin/PullImage");
+	assert_int_equal(RUN(f, "pull", "first", "second"), 1); /* each says why */
+	assert_non_null(strstr(strstr(f->err, "the disk is full") + 1, "the disk is full"));
 	f->world.forced = (struct peer_reply){ .status = 0 };
 	assert_int_equal(RUN(f, "pull", "-u", "me", "busybox"), 2);
 	assert_int_equal(RUN(f, "rmi", "busybox"), 1);
@@ -468,6 +501,7 @@ int main(int argc, char **argv)
 		WITH_PEER(test_events),
 		WITH_PEER(test_trace_and_explain),
 		WITH_PEER(test_inspect_unfolds_info),
+		WITH_PEER(test_pull),
 		WITH_PEER(test_errors_of_the_daemon),
 		WITH_PEER(test_configuration),
 	};
