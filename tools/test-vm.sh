@@ -3,17 +3,17 @@
 #
 #     smoke     cgroup v2 alone, no init system: unit test programs; on each kernel
 #     systemd   Debian with systemd, its cgroup driver and AppArmor: parts of the integration tests; on the first kernel
+#     selinux   the same with SELinux, enforced: its integration tests; on the first kernel
 #
 # ONLY="smoke ..." picks machines, KERNEL="bookworm ..." kernels (Debian suites), TESTS="runtime.cgroup ..." unit test programs by
 # pattern. Kernels and root file systems are kept in build/vm; the console of a machine is in build/vm/MACHINE-KERNEL/console.
 set -eu
 cd "$(dirname "$0")/.."
-only=${ONLY:-smoke systemd}
+only=${ONLY:-smoke systemd selinux}
 kernels=${KERNEL:-bookworm trixie sid}
 runtime="base.io loop.reaper runtime.*"
-# On one kernel only, which leaves the time to the others. Not net.bridge and net.nft: both count on a machine that is as quick as a real
-# one (a first packet within milliseconds, a map that has done growing when it is read).
-rest="image.mounts net.host net.netlink net.ports task.faults"
+# On one kernel only, which leaves the time to the others.
+rest="image.mounts net.bridge net.host net.netlink net.nft net.ports task.faults"
 vm=build/vm
 results=build/results
 status=0
@@ -86,20 +86,32 @@ smoke() { # SUITE PATTERN...
 	/usr/bin/python3 test/vm/junit.py "$vm/smoke-$suite" "$results/vm-smoke-$suite.xml"
 }
 
-systemd() { # SUITE
+# Programs that go along as they are named; what else the command line of the kernel says of the machine.
+with_daemon() { # NAME SUITE LIMIT_S GUEST APPEND PROGRAM...
+	name=$1
+	suite=$2
+	limit=$3
+	line="test/vm/guest/$4"
+	VM_APPEND="systemd.show_status=false systemd.log_target=null rd.systemd.gpt_auto=0 $5"
+	shift 5
 	if ! test/vm/root.sh "$vm/root.ext4"; then
-		note systemd skipped "its root file system cannot be made"
+		note "$name" skipped "its root file system cannot be made"
 		return
 	fi
-	programs="build/debug/test/runtime.apparmor build/debug/test/runtime.systemd"
-	# shellcheck disable=SC2086
-	test/vm/payload.sh "$vm/in-systemd.tar" "test/vm/guest/integration $programs" build/debug/monopod build/debug/monopod-daemon \
-		build/debug/monopod-oci $programs
-	export VM_APPEND="systemd.show_status=false systemd.log_target=null rd.systemd.gpt_auto=0"
-	boot systemd "$1" 600 "$vm/root.ext4"
+	test/vm/payload.sh "$vm/in-$name.tar" "$line $*" build/debug/monopod build/debug/monopod-daemon build/debug/monopod-oci "$@"
+	export VM_APPEND
+	boot "$name" "$suite" "$limit" "$vm/root.ext4"
 	unset VM_APPEND
-	/usr/bin/python3 test/vm/junit.py "$vm/systemd" "$results/vm-systemd-units.xml"
-	for file in "$vm"/systemd/*.xml; do [ ! -e "$file" ] || cp "$file" "$results/vm-systemd-${file##*/}"; done
+	/usr/bin/python3 test/vm/junit.py "$vm/$name" "$results/vm-$name-units.xml"
+	for file in "$vm/$name"/*.xml; do [ ! -e "$file" ] || cp "$file" "$results/vm-$name-${file##*/}"; done
+}
+
+systemd() { # SUITE
+	with_daemon systemd "$1" 600 integration "" build/debug/test/runtime.apparmor build/debug/test/runtime.systemd
+}
+
+selinux() { # SUITE
+	with_daemon selinux "$1" 300 selinux "security=selinux selinux=1 enforcing=0" build/debug/test/runtime.selinux
 }
 
 if ! tools/deps.sh vm; then
@@ -119,6 +131,8 @@ for suite in bookworm trixie sid; do
 	set -- $tests
 	set +f
 	! wanted smoke "$only" || smoke "$suite" "$@"
-	! wanted systemd "$only" || [ "$suite" != bookworm ] || systemd "$suite"
+	[ "$suite" = bookworm ] || continue
+	! wanted systemd "$only" || systemd "$suite"
+	! wanted selinux "$only" || selinux "$suite"
 done
 finish

@@ -5,11 +5,13 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "runtime/relabel.h"
 
 /* Both files are a screen long (arbitrary). */
 #define FILE_MAX ((size_t)64 << 10)
@@ -97,6 +99,7 @@ static int read_contexts(const char *etc, struct selinux_defaults *defaults, str
 		return -1;
 	find_value(contexts.data, "process", defaults->process, sizeof(defaults->process));
 	find_value(contexts.data, "file", defaults->file, sizeof(defaults->file));
+	find_value(contexts.data, "ro_file", defaults->shared, sizeof(defaults->shared));
 	return 0;
 }
 
@@ -120,11 +123,25 @@ int selinux_read_defaults(const char *etc, const char *fs, struct selinux_defaul
 		return -1;
 	choose(fs, defaults.process, SELINUX_BASE);
 	choose(fs, defaults.file, "system_u:object_r:container_file_t:s0");
+	choose(fs, defaults.shared, "system_u:object_r:container_ro_file_t:s0");
 	*ret_defaults = defaults;
 	return 0;
 }
 
 /* ---- labels ---- */
+
+int selinux_label_directory(const char *path, const char *label, struct error *err)
+{
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	size_t length = strlen(label) + 1; /* the kernel's labels end in a NUL */
+	char now[SELINUX_LABEL_SIZE];
+
+	if (fd < 0)
+		return error_sys(err, errno, "SELinux: open %s", path);
+	if (fgetxattr(fd, RELABEL_SELINUX, now, sizeof(now)) == (ssize_t)length && !memcmp(now, label, length))
+		return 0;
+	return relabel_tree(fd, RELABEL_SELINUX, label, err) < 0 ? error_prefix(err, "SELinux: %s", path) : 0;
+}
 
 bool selinux_has_level(const char *label)
 {

@@ -23,10 +23,15 @@
 /* What any other process label is made of. */
 #define SELINUX_BASE "system_u:system_r:container_t:s0"
 
-/* Of processes and of files; "": the host's policy has none, containers that ask for nothing are not labelled. */
+/*
+ * Of processes, of files, and of what all containers may read and execute; "": the host's policy has none. Containers that ask for
+ * nothing are not labelled then. The last one is for images on disk: a mount's label does not hide that of the file below it from
+ * whoever maps it into memory.
+ */
 struct selinux_defaults {
 	char process[SELINUX_LABEL_SIZE];
 	char file[SELINUX_LABEL_SIZE];
+	char shared[SELINUX_LABEL_SIZE];
 };
 
 /* What takes the place of a label's parts; NULL or "": stays. */
@@ -39,12 +44,16 @@ bool selinux_is_on(const char *fs);
 
 /*
  * The labels in contexts/lxc_contexts of the policy that `etc`/config names (SELINUXTYPE), where libselinux looks for them too; without
- * the file container_t and container_file_t. Labels that the policy does not know become "". An error only for files that are wrong.
+ * the file container_t, container_file_t and container_ro_file_t. Labels that the policy does not know become "". An error only for files that are wrong.
  */
 int selinux_read_defaults(const char *etc, const char *fs, struct selinux_defaults *ret_defaults, struct error *err);
 
 /* ERR_INVALID when the loaded policy does not know the label (selinuxfs, file "context"). */
 int selinux_check_label(const char *fs, const char *label, struct error *err);
+
+/* Labels a directory of ours and all that is in it; what is made in it later has the label, too. One that has it already is not looked
+ * into. A file system without labels is left alone. */
+int selinux_label_directory(const char *path, const char *label, struct error *err);
 
 /* `base` with the parts replaced. A base without a level gets none but one that is asked for. ERR_INVALID for what does not fit. */
 int selinux_make_label(const char *base, const struct selinux_parts *parts, char ret_label[SELINUX_LABEL_SIZE], struct error *err);

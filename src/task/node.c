@@ -165,13 +165,27 @@ static int open_selinux(struct node *node, struct error *err)
 	return 0;
 }
 
+/* What containers run lies here: their processes may read no more of the host's files than these. Beside it lies nothing but ours. */
+static int label_images(const struct node *node, struct error *err)
+{
+	static const char *const names[] = { "images", "containers", MOUNT_POINTS_DIR };
+	char path[PATH_MAX];
+
+	for (size_t i = 0; node->selinux_fs && *node->selinux.shared && i < ARRAY_SIZE(names); i++) {
+		if (path_format(path, err, "%s/%s", node->config->root_dir, names[i]) < 0 ||
+		    selinux_label_directory(path, node->selinux.shared, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int open_in(struct node *node, struct error *err)
 {
 	open_apparmor(node);
 	if (open_selinux(node, err) < 0)
 		return -1;
-	if (make_dirs(node->config, err) < 0 || boot_id_read(node->boot_id, err) < 0 || open_store(node, err) < 0 ||
-	    open_images(node, err) < 0 || open_lanes(node, err) < 0)
+	if (make_dirs(node->config, err) < 0 || label_images(node, err) < 0 || boot_id_read(node->boot_id, err) < 0 ||
+	    open_store(node, err) < 0 || open_images(node, err) < 0 || open_lanes(node, err) < 0)
 		return -1;
 	if (cgroup_roots_open(node->config->cgroup_root, &node->cgroups, err) < 0 || group_choose_driver(node, err) < 0 ||
 	    spawner_open(&node->spawner, err) < 0 || open_network(node, err) < 0)

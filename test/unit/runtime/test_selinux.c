@@ -1,6 +1,8 @@
 /* SELinux: labels and the policy's files everywhere, with a made-up selinuxfs; enforcement where the kernel has it on. */
 #include "box.h"
 
+#include <sys/xattr.h>
+
 #include "runtime/relabel.h"
 #include "runtime/selinux.h"
 
@@ -44,10 +46,35 @@ static void defaults_come_from_the_policy(void **state)
 	assert_return_code(selinux_read_defaults(etc, fs, &defaults, &err), 0);
 	assert_string_equal(defaults.process, "sys_u:sys_r:my_t:s0");
 	assert_string_equal(defaults.file, "sys_u:obj_r:my_file_t:s0");
+	assert_string_equal(defaults.shared, "x:y:z");
 	put_contexts(state, "SELINUXTYPE=../mine\n", "");
 	assert_return_code(selinux_read_defaults(etc, fs, &defaults, &err), 0);
 	assert_string_equal(defaults.process, SELINUX_BASE);
 	assert_string_equal(defaults.file, "system_u:object_r:container_file_t:s0");
+	assert_string_equal(defaults.shared, "system_u:object_r:container_ro_file_t:s0");
+}
+
+static bool is_labelled(const char *path)
+{
+	char label[64];
+
+	return lgetxattr(path, RELABEL_SELINUX, label, sizeof(label)) == sizeof("u:r:t:s0") && !strcmp(label, "u:r:t:s0");
+}
+
+/* The daemon's directories, at each start: what is labelled as a whole is not walked through again. */
+static void a_directory_of_ours_is_labelled_once(void **state)
+{
+	skip_unless(geteuid() == 0, "not root");
+	skip_unless(!selinux_is_on(SELINUX_FS), "a kernel with SELinux takes no label that its policy does not know");
+	put_dir(in_place(state, "ours/deep"));
+	expect_ok(selinux_label_directory(in_place(state, "ours"), "u:r:t:s0", &err));
+	skip_unless(is_labelled(in_place(state, "ours")), "the file system has no labels");
+	assert_true(is_labelled(in_place(state, "ours/deep")));
+	put(in_place(state, "ours/deep/later"), "");
+	expect_ok(selinux_label_directory(in_place(state, "ours"), "u:r:t:s0", &err));
+	assert_false(is_labelled(in_place(state, "ours/deep/later")));
+	assert_return_code(symlink("ours", in_place(state, "link")), errno);
+	expect_error(selinux_label_directory(in_place(state, "link"), "u:r:t:s0", &err), ERR_INTERNAL, "SELinux: open");
 }
 
 static void expect_label(const char *base, struct selinux_parts parts, const char *wanted)
@@ -250,7 +277,7 @@ int main(void)
 		IN_PLACE(defaults_come_from_the_policy), cmocka_unit_test(labels_are_made_of_parts),
 		cmocka_unit_test(pairs_are_distinct),    IN_PLACE(plan_has_the_labels),
 		IN_PLACE(hooks_come_before_the_labels),  IN_PLACE(no_start_without_the_label),
-		IN_PLACE(labels_start_and_exec),
+		IN_PLACE(labels_start_and_exec),         IN_PLACE(a_directory_of_ours_is_labelled_once),
 	};
 
 	return cmocka_run_group_tests(tests, box_open, box_close);
