@@ -436,8 +436,9 @@ static void never_read(int fd)
 	}
 }
 
-/* The address sanitizer keeps up to 256 MiB of freed memory in quarantine; leaks are what it reports at the end. */
-#ifdef __SANITIZE_ADDRESS__
+/* The address sanitizer keeps up to 256 MiB of freed memory in quarantine; leaks are what it reports at the end. The thread sanitizer keeps
+ * a shadow of all that was ever touched. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define ALLOWED_GROWTH_KIB (300 * 1024)
 #else
 #define ALLOWED_GROWTH_KIB 1024
