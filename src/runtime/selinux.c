@@ -52,10 +52,11 @@ static void find_value(const char *text, const char *name, char *ret_value, size
 	size_t length = strlen(name);
 
 	ret_value[0] = '\0';
-	for (const char *line = text; line && *line; line = strchr(line, '\n'), line += line != NULL) {
+	for (const char *line = text, *end; *line; line = end + (*end == '\n')) {
 		const char *p = line + strspn(line, " \t");
 		size_t n;
 
+		end = line + strcspn(line, "\n");
 		if (strncmp(p, name, length) != 0)
 			continue;
 		p += length;

@@ -304,7 +304,8 @@ def test_what_is_hidden_stays_hidden(client, image, logs, tmp_path):
     """Masks, read-only paths and read-only volumes are locked: not even with SYS_ADMIN, nor in a namespace of one's own, are they undone."""
     (tmp_path / "file").write_text("as it was")
     mounts = [cri.Mount(container_path="/fixed", host_path=str(tmp_path), readonly=True, uidMappings=users().uids, gidMappings=users().uids)]
-    context = security(capabilities=cri.Capability(add_capabilities=["SYS_ADMIN"]), masked_paths=["/proc/version", "/proc/uptime"], readonly_paths=["/proc/sys"])
+    context = security(capabilities=cri.Capability(add_capabilities=["SYS_ADMIN"]), masked_paths=["/proc/version", "/proc/uptime"], readonly_paths=["/proc/sys"],
+                       apparmor=cri.SecurityProfile(profile_type=cri.SecurityProfile.Unconfined))  # the default profile mounts nothing at all
     attacks = ["umount /proc/version", "umount -l /proc/uptime", "umount /proc/sys", "mount -o remount,bind,rw /proc/sys", "umount /fixed",
                "mount -o remount,bind,rw /fixed", "echo x > /fixed/file", "mount -o remount,rw /sys", "mount -o remount,bind,rw /sys"]
     script = "mkdir -p /mnt; mount -t tmpfs none /mnt && umount /mnt && echo may mount;" + "".join(f"( {attack} ) 2>/dev/null && echo 'worked: {attack}';" for attack in attacks)
