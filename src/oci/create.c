@@ -2,8 +2,9 @@
  * Making a container.
  *
  * The directory is made and locked, what is going to be made is written down, then it is made: the cgroup, the process. The process stops
- * twice: when its world is there, for the hooks, and when it is ready, so that its pid is written down before it may go on. Whoever kills
- * this command in between leaves a directory and perhaps a cgroup, which `delete` removes; the process ends by itself.
+ * twice: when its world is there, for the hooks, and when it is ready, until its pid is written down. Without hooks that is done while it
+ * makes its world, unless the command waits for its start and errors of the steps after that are written down with it. Whoever kills this
+ * command in between leaves a directory and perhaps a cgroup, which `delete` removes; the process ends by itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -246,7 +247,8 @@ static int run_plan(struct creation *creation, struct spawn_result *ret_result, 
 
 	if (creation->waits && start_socket < 0)
 		return -1;
-	spec->stops_ready = true;
+	/* while it makes its world, so that nobody waits for it; with hooks their stops come first */
+	spec->recorded = creation->world.spec.hooks ? SYNC_READY : SYNC_BORN;
 	spec->waits = creation->waits;
 	spec->start_socket = start_socket;
 	if (descriptors_hand_on(&c->oci->handed, spec, &c->oci->arena, err) < 0 || plan_compile(spec, &plan, err) < 0)

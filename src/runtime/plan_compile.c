@@ -199,7 +199,7 @@ static struct command command_of(const struct container_spec *spec, const char *
 		.forks_last = late_fork,
 		.extras = &spec->extras,
 		.hooks = spec->hooks,
-		.stops_ready = spec->stops_ready || spec->waits,
+		.recorded = spec->waits ? SYNC_READY : spec->recorded,
 		.waits = spec->waits,
 		.no_command = spec->no_command,
 		.start_socket = spec->start_socket,

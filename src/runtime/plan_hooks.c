@@ -154,8 +154,15 @@ int lay_wait(struct plan_build *build, const struct command *command, struct err
 {
 	const struct hooks_spec *hooks = command->hooks;
 
-	if (command->stops_ready)
-		plan_add(build, PLAN_SYNC)->value[0] = SYNC_READY;
+	/* the answers to their stop and to this one would be one and the same byte */
+	if (hooks && command->recorded == SYNC_BORN)
+		return error_set(err, ERR_INVALID, "a process with hooks is recorded when it is ready");
+	if (command->recorded) {
+		struct plan_op *op = plan_add(build, PLAN_SYNC);
+
+		op->value[0] = command->recorded;
+		op->flags |= command->recorded == SYNC_BORN ? PLAN_LATER : 0;
+	}
 	if (command->waits)
 		plan_add(build, PLAN_WAIT)->fd = plan_add_fd(build, command->start_socket);
 	for (size_t i = 0; hooks && i < hooks->n_start_container; i++) {

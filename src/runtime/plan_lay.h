@@ -22,7 +22,8 @@ struct command {
 	bool forks_last; /* to enter a PID namespace that was joined before */
 	const struct process_extras *extras;
 	const struct hooks_spec *hooks; /* or NULL: start_container */
-	bool stops_ready, waits, no_command;
+	enum sync_point recorded;       /* 0: nowhere */
+	bool waits, no_command;
 	int start_socket;
 };
 

@@ -27,6 +27,8 @@ struct run {
 	int pidfd;
 	int console;
 	const struct sync_handler *handler; /* or NULL */
+	size_t forks;                       /* until the process is the one that will be the command */
+	bool asks_at_birth;                 /* of that one */
 	bool done;                          /* all but exec */
 	bool waits;                         /* for its start: nothing more is to be heard here */
 	bool failed;
@@ -130,11 +132,11 @@ static int receive(struct run *run, struct plan_report *report, int *ret_fd, str
 	struct control control;
 	ssize_t n;
 
+	/* reset: the peer ended with something of ours unread, which is said once; what it had to say comes after it */
 	do {
 		n = recvmsg(run->report, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	} while (n < 0 && errno == EINTR);
-	/* reset: the peer was killed with something of ours unread; its end is what counts */
-	if (n == 0 || (n < 0 && errno == ECONNRESET))
+	} while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (n == 0)
 		return 0;
 	if (n < 0)
 		return error_sys(err, errno, "receive report");
@@ -147,6 +149,40 @@ static int receive(struct run *run, struct plan_report *report, int *ret_fd, str
 	return 1;
 }
 
+/* The handler's own time is not the process's fault. */
+static int ask(struct run *run, enum sync_point point, struct error *err)
+{
+	int64_t began_us = clock_monotonic_us();
+
+	if (!run->handler)
+		return error_set(err, ERR_INTERNAL, "a stop that nobody asked for");
+	if (run->handler->on_sync(run->handler->data, point, run->pid, err) < 0)
+		return -1;
+	run->deadline_us += clock_monotonic_us() - began_us;
+	/* a process that has ended is found out by the next read */
+	if (send(run->report, "", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
+		return error_sys(err, errno, "answer the process");
+	return 0;
+}
+
+static void look_ahead(struct run *run)
+{
+	for (size_t i = 0; i < plan_length(run->plan); i++) {
+		const struct plan_op *op = plan_ops(run->plan->block) + i;
+
+		run->forks += op->kind == PLAN_FORK;
+		run->asks_at_birth |= op->kind == PLAN_SYNC && op->value[0] == SYNC_BORN;
+	}
+}
+
+static int on_born(struct run *run, struct error *err)
+{
+	if (!run->asks_at_birth || run->forks > 0)
+		return 0;
+	run->asks_at_birth = false;
+	return ask(run, SYNC_BORN, err);
+}
+
 static int on_forked(struct run *run, const struct plan_report *report, struct error *err)
 {
 	int pidfd = open_child(report->pid, err);
@@ -156,23 +192,19 @@ static int on_forked(struct run *run, const struct plan_report *report, struct e
 	child_reap(run->spawner, run->pid, run->pidfd);
 	run->pid = report->pid;
 	run->pidfd = pidfd;
-	return 0;
+	if (run->forks > 0)
+		run->forks--;
+	return on_born(run, err);
 }
 
-/* The handler's own time is not the process's fault. */
 static int on_sync(struct run *run, const struct plan_report *report, struct error *err)
 {
 	const struct plan_op *op = plan_ops(run->plan->block) + report->op;
-	int64_t began_us = clock_monotonic_us();
 
-	if (!run->handler || report->op >= plan_length(run->plan) || op->kind != PLAN_SYNC)
+	if (report->op >= plan_length(run->plan) || op->kind != PLAN_SYNC || (op->flags & PLAN_LATER))
 		return error_set(err, ERR_INTERNAL, "a stop that nobody asked for");
-	if (run->handler->on_sync(run->handler->data, (enum sync_point)op->value[0], run->pid, err) < 0)
+	if (ask(run, (enum sync_point)op->value[0], err) < 0)
 		return -1;
-	run->deadline_us += clock_monotonic_us() - began_us;
-	/* a process that has ended is found out by the next read */
-	if (send(run->report, "", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
-		return error_sys(err, errno, "answer the process");
 	run->waits = op->value[0] == SYNC_READY && plan_after_wait(run->plan) > 0;
 	return 0;
 }
@@ -310,7 +342,10 @@ int spawner_run_synced(struct spawner *spawner, const struct plan *plan, const i
 	if (!times)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	stragglers_sweep(spawner);
+	look_ahead(&run);
 	result = launch(&run, stdio, err);
+	if (result == 0)
+		result = on_born(&run, err);
 	if (result == 0)
 		result = listen_to_end(&run, err);
 	if (result == 0)

@@ -155,6 +155,7 @@ struct hooks_spec {
 enum sync_point {
 	SYNC_WORLD = 1, /* all namespaces and mounts are there */
 	SYNC_READY = 2, /* all but the command: the process will wait for a connection */
+	SYNC_BORN = 3,  /* only the process: it goes on, to its command when this has been answered */
 };
 
 struct container_spec {
@@ -203,10 +204,10 @@ struct container_spec {
 
 	/* what the OCI configuration has and the CRI has not */
 	const struct hooks_spec *hooks; /* NULL: none */
-	bool stops_ready; /* SYNC_READY before the command, so that the process can be recorded; with `waits` always */
-	bool no_command;  /* with `waits`: what argv says is not looked for before the wait */
-	bool waits;       /* the command runs when somebody has connected to start_socket; see spawner_run_synced() */
-	int start_socket; /* a listening unix socket (SOCK_SEQPACKET) */
+	enum sync_point recorded; /* when: SYNC_READY, or SYNC_BORN if there are no hooks; 0: never; with `waits` SYNC_READY */
+	bool no_command;          /* with `waits`: what argv says is not looked for before the wait */
+	bool waits;               /* the command runs when somebody has connected to start_socket; see spawner_run_synced() */
+	int start_socket;         /* a listening unix socket (SOCK_SEQPACKET) */
 	unsigned long root_propagation; /* of the root: MS_SHARED, MS_SLAVE, MS_UNBINDABLE; 0: private */
 	bool root_propagation_recursive;
 	struct process_extras extras;

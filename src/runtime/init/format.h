@@ -98,7 +98,8 @@ enum {
  *   io-priority    value[0] as of ioprio_set(2)
  *   affinity       list are the processors as bits (sched_setaffinity(2))
  *   time           makes a time namespace, writes `text` to its offsets (unless it is empty), and enters it
- *   sync           reports that it has come so far, value[0] says where to, and waits for one byte of answer; goes with its peer
+ *   sync           reports that it has come so far, value[0] says where to, and waits for one byte of answer; goes with its peer;
+ *                  PLAN_LATER: reports nothing, since the peer answers what it has heard earlier
  *   wait           accepts one connection on the socket in the slot, which takes the place of PLAN_FD_REPORT
  *   hook           runs the program `text` and waits for it: list holds argument vector, 0, environment; the slot is its standard
  *                  input, from the beginning; value[0] milliseconds at most; value[1] is one more than the slot of its output, 0 for ours

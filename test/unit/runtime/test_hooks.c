@@ -66,9 +66,10 @@ static void outside_hook_is_ended_with_its_group(void **state)
 
 struct stops {
 	int state;
-	unsigned n_world, n_ready;
+	unsigned n_world, n_ready, n_born;
 	pid_t pid;
 	bool refuse;
+	const char *mark; /* made by the handler, after a while; or NULL */
 };
 
 static int on_sync(void *data, enum sync_point point, pid_t pid, struct error *err)
@@ -77,9 +78,14 @@ static int on_sync(void *data, enum sync_point point, pid_t pid, struct error *e
 
 	stops->n_world += point == SYNC_WORLD;
 	stops->n_ready += point == SYNC_READY;
+	stops->n_born += point == SYNC_BORN;
 	stops->pid = pid;
 	if (stops->refuse)
 		return error_set(err, ERR_STATE, "refused");
+	if (stops->mark) {
+		(void)poll(NULL, 0, 100);
+		put_file(stops->mark, "recorded\n");
+	}
 	if (point == SYNC_WORLD && stops->state >= 0)
 		return hook_state_fill(stops->state, state_text, strlen(state_text), err);
 	return 0;
@@ -345,6 +351,56 @@ static void waits_until_somebody_connects(void **state)
 	assert_int_equal(box_reap(&h.run), 0);
 }
 
+static void hooked_init_recorded(struct hooked *h, void **state)
+{
+	*h = (struct hooked){ .spec = box_spec(box_root(state)),
+			      .stops = { .state = -1 },
+			      .hooks = { .state = -1, .host_tree = -1 } };
+	h->spec.recorded = SYNC_BORN;
+}
+
+static void command_runs_when_its_process_is_recorded(void **state)
+{
+	struct hooked h;
+
+	hooked_init_recorded(&h, state);
+	h.stops.mark = in_place(state, "root/data/mark");
+	assert_string_equal(hooked_run(&h, "cat /data/mark; echo $$"), "recorded\n1\n");
+	assert_int_equal(h.stops.n_born, 1);
+	assert_int_equal(h.stops.n_ready + h.stops.n_world, 0);
+	assert_int_equal(h.stops.pid, h.run.spawned.pid);
+}
+
+static void refusal_to_record_ends_the_process(void **state)
+{
+	struct hooked h;
+
+	hooked_init_recorded(&h, state);
+	h.stops.refuse = true;
+	expect_error(hooked_start(&h, "true", &err), ERR_STATE, "refused");
+	assert_false(box_has_children());
+}
+
+/* The answer may lie unread in its socket then, which makes its end a reset. */
+static void recorded_process_says_what_failed(void **state)
+{
+	struct hooked h;
+
+	hooked_init_recorded(&h, state);
+	h.spec.cwd = "/proc/version";
+	expect_error(hooked_start(&h, "true", &err), ERR_STATE, "Not a directory");
+	assert_false(box_has_children());
+}
+
+static void hooks_come_before_the_record(void **state)
+{
+	struct hooked h;
+
+	hooked_init(&h, state);
+	h.spec.recorded = SYNC_BORN;
+	expect_error(hooked_start(&h, "true", &err), ERR_INVALID, "recorded when it is ready");
+}
+
 static void missing_command_is_told_before_the_wait(void **state)
 {
 	static const char *const argv[] = { "nosuch", NULL };
@@ -464,6 +520,10 @@ int main(void)
 		box_test(refusal_at_a_stop_ends_the_process),
 		box_test(hooks_that_contradict_are_refused),
 		box_test(waits_until_somebody_connects),
+		box_test(command_runs_when_its_process_is_recorded),
+		box_test(refusal_to_record_ends_the_process),
+		box_test(recorded_process_says_what_failed),
+		box_test(hooks_come_before_the_record),
 		box_test(missing_command_is_told_before_the_wait),
 		box_test(refusal_at_the_wait_ends_the_process),
 		box_test(new_namespaces_are_furnished),
