@@ -73,6 +73,14 @@ int cli_connect(struct cli *cli, struct error *err)
 	return 0;
 }
 
+int cli_attach(struct cli *cli, int fd, struct error *err)
+{
+	if (cli_connect(cli, err) < 0)
+		return -1;
+	grpc_client_attach(cli->rpc.client, fd);
+	return 0;
+}
+
 ProtobufCMessage *cli_call(struct cli *cli, const char *method, const ProtobufCMessage *request, struct error *err)
 {
 	return cli_connect(cli, err) < 0 ? NULL : rpc_call(&cli->rpc, method, request, err);

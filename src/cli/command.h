@@ -73,6 +73,9 @@ ProtobufCMessage *cli_call_within(struct cli *cli, const char *method, const Pro
 int cli_stream(struct cli *cli, const char *method, const ProtobufCMessage *request, const struct rpc_stream *stream,
 	       struct error *err);
 
+/* Hands `fd` to the daemon with the first call, which then must say so; it stays the caller's. */
+int cli_attach(struct cli *cli, int fd, struct error *err);
+
 /* For `return cli_usage(err, ...)`. */
 int cli_usage(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

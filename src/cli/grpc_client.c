@@ -55,6 +55,7 @@ struct grpc_client {
 	bool cancelled;      /* by the caller */
 	uint32_t reset_code; /* HTTP/2 error code of the stream's end */
 	struct upload upload;
+	int attached; /* to go along with the next bytes; -1: none */
 	int watch_fd;
 	grpc_watch_cb *on_watch;
 	void *watch_arg;
@@ -186,7 +187,7 @@ static struct grpc_client *client_new(struct error *err)
 		(void)error_set(err, ERR_EXHAUSTED, "out of memory");
 		return NULL;
 	}
-	client->fd = client->watch_fd = -1;
+	client->fd = client->watch_fd = client->attached = -1;
 	buffer_init(&client->out, MAX_OUT_BYTES);
 	return client;
 }
@@ -260,12 +261,38 @@ static int collect_frames(struct grpc_client *client, struct error *err)
 	return n < 0 ? error_set(err, ERR_INTERNAL, "encode request: %s", nghttp2_strerror((int)n)) : 0;
 }
 
+void grpc_client_attach(struct grpc_client *client, int fd)
+{
+	client->attached = fd;
+}
+
+static ssize_t send_some(struct grpc_client *client)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) } };
+	struct iovec vector = { client->out.data, client->out.len };
+	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (client->attached >= 0) {
+		memcpy(CMSG_DATA(&control.header), &client->attached, sizeof(int));
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+	}
+	n = sendmsg(client->fd, &message, MSG_NOSIGNAL);
+	if (n > 0)
+		client->attached = -1;
+	return n;
+}
+
 static int flush(struct grpc_client *client, struct error *err)
 {
 	if (collect_frames(client, err) < 0)
 		return -1;
 	while (client->out.len > 0) {
-		ssize_t n = send(client->fd, client->out.data, client->out.len, MSG_NOSIGNAL);
+		ssize_t n = send_some(client);
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -51,6 +51,10 @@ int grpc_client_call(struct grpc_client *client, const struct grpc_call *call, s
 /* From a callback of the call: it ends with ERR_CANCELLED, the stream is reset, the connection stays usable. */
 void grpc_client_cancel(struct grpc_client *client);
 
+/* Sends a duplicate of `fd` along with the first bytes of the connection (SCM_RIGHTS), on which nothing may have been called yet. `fd` stays
+ * the caller's and open until the first call has returned. */
+void grpc_client_attach(struct grpc_client *client, int fd);
+
 /* While a call waits, also poll `fd` for reading and call back when it is ready: lets one thread time events that happen during a
  * call. fd -1 ends it. The callback must make the descriptor unreadable. */
 typedef void grpc_watch_cb(void *arg);

@@ -29,7 +29,8 @@ CHECK_BY_RULES(check_stop_container, TEXT(Cri__StopContainerRequest, container_i
 	       NUMBER64(Cri__StopContainerRequest, timeout, 0, INT64_MAX))
 
 CHECK_BY_RULES(check_import_image, TEXT(Admin__ImportImageRequest, path, text_path),
-	       TEXT(Admin__ImportImageRequest, name, text_optional_image))
+	       TEXT(Admin__ImportImageRequest, name, text_optional_image),
+	       TEXTS(Admin__ImportImageRequest, only, CHECK_MAX_ITEMS, text_image))
 
 static const struct rule pod_filter_rules[] = {
 	TEXT(Cri__PodSandboxFilter, id, text_optional_id),

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cri/peer.h"
 
 /* One frame of nghttp2's never has more: DATA is cut at 16 KiB and our headers are short. */
 #define MAX_PULL_BYTES ((size_t)20 * 1024)
@@ -26,6 +27,7 @@ struct connection {
 	char *pending; /* what the socket did not take; NULL: nothing */
 	int64_t armed_us;
 	bool is_reading;
+	bool has_begun; /* the first bytes came, and what came with them was taken */
 	bool is_broken; /* nothing can be read any more; what is to be said is said once */
 	bool is_closing;
 };
@@ -61,10 +63,28 @@ static void fail(struct connection *c, const struct error *err)
 	c->is_broken = true;
 }
 
+/* A client hands over a descriptor with its first bytes or never: looking costs each connection one system call. */
+static void take_descriptor(struct connection *c)
+{
+	uv_os_fd_t socket;
+	int fd;
+
+	c->has_begun = true;
+	if (uv_fileno((uv_handle_t *)&c->pipe, &socket) != 0)
+		return;
+	fd = peer_take_descriptor(socket);
+	if (fd >= 0)
+		session_attach(c->session, fd);
+}
+
+/* libuv asks for memory when there is something to read. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-	(void)handle;
+	struct connection *c = handle->data;
+
 	(void)suggested;
+	if (!c->has_begun)
+		take_descriptor(c);
 	*buf = uv_buf_init(read_space, sizeof(read_space));
 }
 

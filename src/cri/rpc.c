@@ -156,6 +156,7 @@ static struct rpc *rpc_new(struct stream *stream)
 		.service = stream->service,
 		.method = stream->method->name,
 		.deadline_us = stream->deadline_us,
+		.attached = session->attached >= 0 ? &session->attached : NULL,
 	};
 	rpc->session = session;
 	rpc->method = stream->method;

@@ -4,6 +4,7 @@
 
 #include <utlist.h>
 
+#include "base/mem.h"
 #include "cri/session_state.h"
 
 /* Flow control: a CRI request fits in the first, a handful at once in the second; larger ones cost a WINDOW_UPDATE now and then. */
@@ -117,6 +118,7 @@ static struct session *allocate(const struct session_config *config)
 	if (!session)
 		return NULL;
 	session->config = *config;
+	session->attached = -1;
 	session->bytes.parent = config->bytes;
 	session->bytes.max = config->bytes ? config->bytes->max / BYTES_SHARE : SIZE_MAX;
 	session->feed_bytes.parent = &session->bytes;
@@ -149,7 +151,13 @@ void session_free(struct session *session)
 		stream_close(session->streams);
 	nghttp2_session_del(session->h2);
 	rpc_cancel_all(session);
+	close_fd(&session->attached);
 	free(session);
+}
+
+void session_attach(struct session *session, int fd)
+{
+	session->attached = fd;
 }
 
 /* Operations run here, where nghttp2 is not on the stack: it may close any stream while it reads or writes. */

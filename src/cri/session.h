@@ -62,6 +62,9 @@ int session_open(const struct session_config *config, struct session **ret_sessi
 /* Calls in progress get on_cancel; their answers go nowhere. NULL is fine. */
 void session_free(struct session *session);
 
+/* Takes a descriptor that the client sent along, for its calls. At most once. */
+void session_attach(struct session *session, int fd);
+
 /* -1: not HTTP/2, or a violation after which nothing can be read; what session_pull() still has (a GOAWAY) may be sent. */
 int session_receive(struct session *session, const uint8_t *data, size_t len, struct error *err);
 

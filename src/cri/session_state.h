@@ -15,6 +15,7 @@ struct rpc;
 struct session {
 	struct session_config config;
 	nghttp2_session *h2;
+	int attached; /* descriptor for calls that want one; -1: none */
 	struct byte_budget bytes;
 	struct byte_budget feed_bytes; /* the part of `bytes` that messages of server streams may take */
 	struct rate_budget nuisance;

@@ -120,10 +120,26 @@ struct pull_request {
  * budgets), ERR_UNIMPLEMENTED (schema 1, foreign and encrypted layers, unknown compression), ERR_CANCELLED. */
 int image_pull(struct image_store *store, const struct pull_request *request, struct image **ret_image, struct error *err);
 
-/* Blocks. An OCI archive, OCI layout in a tar, or `docker save` archive read from `fd` (a file, or a pipe: non-blocking if it is to be cancelled in time). `name` is the
- * reference to give it when the archive names none; NULL: must name one. ERR_CANCELLED when *cancelled (may be NULL) becomes true. */
-int image_import(struct image_store *store, int fd, const char *name, const atomic_bool *cancelled, struct image **ret_image,
+struct import_request {
+	int fd;            /* an archive from where it stands, be it a pipe; or a directory that holds what an archive would */
+	const char *name;  /* for the one image that is taken; NULL: the archive must name them */
+	char *const *only; /* of those in the archive, by their names there; NULL-terminated; NULL or empty: all for this machine */
+	const atomic_bool *cancelled; /* set by anybody to end the import with ERR_CANCELLED; may be NULL */
+};
+
+struct import_result {
+	struct image **images; /* NULL-terminated, at least one; for image_list_free() */
+	size_t n_images;
+	char digest[72]; /* "sha256:HEX" of the archive's bytes; "" of a directory */
+};
+
+/* Blocks. OCI archives and layouts, `docker save` archives, plain or compressed with gzip or zstd. Error codes as of image_pull(), without
+ * those of the network; ERR_NOT_FOUND also for a name that the archive lacks. */
+int image_import(struct image_store *store, const struct import_request *request, struct import_result *ret_result,
 		 struct error *err);
+
+/* Gives back each reference, and frees the list. NULL is fine. */
+void image_list_free(struct image **images);
 
 /* Blocks. By one tag removes all tags of that image; an absent one is success. Layers that nothing else refers to and no container
  * holds (image_ref) go too, now or when the last reference goes. */

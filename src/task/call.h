@@ -41,6 +41,8 @@ struct call {
 	const char *service;             /* "runtime.v1.RuntimeService": which of the names it was called by; never NULL */
 	const char *method;              /* "RunPodSandbox" */
 	const ProtobufCMessage *request; /* of the type that the method table names; lives as long as the call */
+	const int *attached;             /* a descriptor that came with the connection's first bytes, NULL when none did: the
+					  * connection's, to be duplicated before the operation's start returns */
 	struct arena arena;              /* for the reply; lives as long as the call */
 	int64_t deadline_us;             /* CLOCK_MONOTONIC; INT64_MAX without one */
 	void (*on_cancel)(struct call *call, const struct error *why); /* set by the operation; may be NULL */
@@ -57,6 +59,19 @@ static inline void call_reply(struct call *call, const ProtobufCMessage *message
 static inline void call_fail(struct call *call, const struct error *err)
 {
 	call->ops->fail(call, err);
+}
+
+/* The same with a message out of the call's arena, which may have failed. */
+static inline void call_reply_or_fail(struct call *call, const ProtobufCMessage *message)
+{
+	struct error err = ERROR_INIT;
+
+	if (!arena_failed(&call->arena)) {
+		call_reply(call, message);
+		return;
+	}
+	(void)error_set(&err, ERR_EXHAUSTED, "out of memory");
+	call_fail(call, &err);
 }
 
 /* Sends the headers of a stream's reply before there is a message: a client that waits for them knows that it is subscribed. Optional,

@@ -444,4 +444,17 @@ static inline struct image_store *fixture_store(const char *dir, const char *cer
 	return store;
 }
 
+/* Imports all that the archive holds; the first image. */
+static inline int fixture_import(struct image_store *store, int fd, const char *name, struct image **ret_image, struct error *err)
+{
+	const struct import_request request = { .fd = fd, .name = name };
+	struct import_result result;
+
+	if (image_import(store, &request, &result, err) < 0)
+		return -1;
+	*ret_image = image_ref(result.images[0]);
+	image_list_free(result.images);
+	return 0;
+}
+
 #endif

@@ -63,7 +63,7 @@ static struct image *add(struct place *p, const char *name)
 	fixture_layout(layout, &p->made.manifest, NULL);
 	fixture_pack(layout, archive);
 	fd = open(archive, O_RDONLY | O_CLOEXEC);
-	assert_ok(image_import(p->store, fd, name, NULL, &image, &err), &err);
+	assert_ok(fixture_import(p->store, fd, name, &image, &err), &err);
 	(void)close(fd);
 	free(layer.tar.data);
 	return image;

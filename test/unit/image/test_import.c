@@ -1,7 +1,10 @@
 /* Archives as real tools write them, and as nobody should. */
 #include "image_fixture.h"
 
+#include <pthread.h>
+
 #include "base/strv.h"
+#include "image/manifest.h"
 
 struct place {
 	char *dir, *root, *layout;
@@ -58,7 +61,7 @@ static int import(struct place *p, const char *archive, const char *name, struct
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	assert_true(fd >= 0);
-	return image_import(p->store, fd, name, NULL, ret, err);
+	return fixture_import(p->store, fd, name, ret, err);
 }
 
 static struct image *assert_imports(struct place *p, const char *archive, const char *name)
@@ -161,7 +164,7 @@ static void a_pipe_will_do(void **state)
 		_exit(127);
 	}
 	(void)close(ends[1]);
-	assert_ok(image_import(p->store, ends[0], "piped", NULL, &image, &err), &err);
+	assert_ok(fixture_import(p->store, ends[0], "piped", &image, &err), &err);
 	(void)close(ends[0]);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_umoci_image(image);
@@ -191,7 +194,193 @@ static void several_images_in_one_archive(void **state)
 	assert_ptr_equal(other, image);
 	image_unref(other);
 	image_unref(image);
-	assert_failed(import(p, "both.tar", "one:1", &image, &err), &err, ERR_NOT_FOUND, "none for");
+	assert_failed(import(p, "both.tar", "one:1", &image, &err), &err, ERR_INVALID, "say which one is to be called one:1");
+}
+
+/* ---- several images, names, directories ---- */
+
+/* The tags of all images that were taken, in the order of the archive; "!" and the error when it fails. */
+static void assert_takes(struct place *p, const char *archive, const char *name, const char *const *only, const char *tags)
+{
+	_cleanup_free_
+	char *path = fixture_path(p->dir, archive);
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const struct import_request request = { .fd = fd, .name = name, .only = (char *const *)(uintptr_t)only };
+	struct import_result result = { 0 };
+	struct error err = ERROR_INIT;
+	char text[1024] = "";
+
+	if (image_import(p->store, &request, &result, &err) < 0) {
+		if (*tags != '!' || !strstr(err.text, tags + 1))
+			fail_msg("want '%s', got '%s'", tags, err.text);
+		return;
+	}
+	assert_null(result.images[result.n_images]);
+	for (size_t i = 0; i < result.n_images; i++) {
+		for (char **tag = result.images[i]->repo_tags; *tag; tag++) {
+			size_t len = strlen(text);
+
+			(void)snprintf(text + len, sizeof(text) - len, "%s%s", len ? " " : "", *tag);
+		}
+	}
+	assert_string_equal(text, tags);
+	image_list_free(result.images);
+	assert_int_equal(fixture_count(p->root, "ingest"), 0);
+}
+
+static void forget_all(struct place *p)
+{
+	struct image **images;
+	struct error err = ERROR_INIT;
+	size_t n;
+
+	assert_ok(image_list(p->store, &images, &n, &err), &err);
+	for (size_t i = 0; i < n; i++)
+		assert_ok(image_remove(p->store, images[i]->id, &err), &err);
+	image_list_free(images);
+}
+
+#define ONLY(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static void images_are_chosen_by_name(void **state)
+{
+	struct place *p = *state;
+
+	need_root();
+	need_program("umoci");
+	need_program("skopeo");
+	make_with_umoci(p);
+	shell(p, "umoci config --image oci:1 --tag 2 --config.cmd /bin/y && "
+		 "skopeo --insecure-policy copy oci:oci:1 oci:both:a.b/app:1 && skopeo --insecure-policy copy oci:oci:2 "
+		 "oci:both:docker.io/library/app:2 && tar -C oci -cf tags.tar .");
+	assert_takes(p, "both", NULL, NULL, "a.b/app:1 docker.io/library/app:2");
+	forget_all(p);
+	assert_takes(p, "both", NULL, ONLY("app:2"), "docker.io/library/app:2");
+	forget_all(p);
+	assert_takes(p, "both", "new:7", ONLY("a.b/app:1"), "docker.io/library/new:7");
+	forget_all(p);
+	assert_takes(p, "both", NULL, ONLY("app:2", "a.b/app:3"),
+		     "!there is no image 'a.b/app:3' in it; there is: a.b/app:1, docker.io");
+	assert_takes(p, "tags.tar", NULL, NULL, "!a name has to be given");
+	assert_takes(p, "tags.tar", NULL, ONLY("2"), "!'2' is a tag without a name");
+	assert_takes(p, "tags.tar", "mine:2", ONLY("2"), "docker.io/library/mine:2");
+	assert_takes(p, "tags.tar", "mine", NULL, "!say which one is to be called mine");
+}
+
+static void a_docker_archive_holds_several(void **state)
+{
+	struct place *p = *state;
+
+	need_root();
+	shell(p, "for i in 1 2; do mkdir -p saved/$i root; echo $i > root/f; tar -C root -cf saved/$i/layer.tar .; "
+		 "id=sha256:$(sha256sum < saved/$i/layer.tar | cut -d' ' -f1); "
+		 "echo \"{\\\"os\\\":\\\"linux\\\",\\\"rootfs\\\":{\\\"diff_ids\\\":[\\\"$id\\\"]}}\" > saved/$i.json; done; "
+		 "echo '[{\"Config\":\"1.json\",\"RepoTags\":[\"one:1\",\"x.y/one:2\"],\"Layers\":[\"1/layer.tar\"]},"
+		 "{\"Config\":\"2.json\",\"RepoTags\":[\"two:1\"],\"Layers\":[\"2/layer.tar\"]}]' > saved/manifest.json; "
+		 "tar -C saved -czf a.tar .");
+	assert_takes(p, "a.tar", NULL, NULL, "docker.io/library/one:1 x.y/one:2 docker.io/library/two:1");
+	forget_all(p);
+	assert_takes(p, "saved", NULL, ONLY("two:1"), "docker.io/library/two:1");
+	forget_all(p);
+	assert_takes(p, "a.tar", NULL, ONLY("x.y/one:2"), "x.y/one:2");
+	forget_all(p);
+	assert_takes(p, "a.tar", "mine", ONLY("two:1"), "docker.io/library/mine:latest");
+	assert_takes(p, "a.tar", "mine", NULL, "!say which one is to be called mine");
+	assert_takes(p, "a.tar", NULL, ONLY("three"), "!there is no image 'three' in it; there is: one:1, x.y/one:2, two:1");
+	shell(p, "rm saved/manifest.json; echo '{}' > saved/repositories");
+	assert_takes(p, "saved", NULL, NULL, "!Docker before 1.10");
+}
+
+/* As `ctr images export` and newer `docker save` write it: the name in two annotations, an index with platforms behind it. */
+static void exports_of_several_platforms(void **state)
+{
+	static const char *const host_names[] = { "amd64", "arm64" };
+	const struct platform host = platform_host();
+	struct place *p = *state;
+	_cleanup_free_
+	char *index = NULL;
+	_cleanup_free_
+	char *top = NULL;
+	struct fixture_image made[2];
+	struct image *image;
+	struct blob blob;
+
+	need_root();
+	for (size_t i = 0; i < 2; i++) {
+		const struct item items[] = { { .name = host_names[i], .type = 'f', .data = "x" } };
+		struct fixture_layer layer = { fixture_tar(items, 1), 'g', NULL };
+
+		made[i] = fixture_image(p->layout, &layer, 1, NULL, host_names[i]);
+		free(layer.tar.data);
+	}
+	assert_true(asprintf(&index,
+			     "{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\","
+			     "\"architecture\":\"amd64\"}},{\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\","
+			     "\"architecture\":\"arm64\"}}]}",
+			     made[0].manifest.digest, made[0].manifest.len, made[1].manifest.digest, made[1].manifest.len) > 0);
+	blob = fixture_blob(p->layout, index, strlen(index));
+	assert_true(asprintf(&top,
+			     "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.index.v1+json\","
+			     "\"digest\":\"%s\",\"size\":%zu,\"annotations\":{\"io.containerd.image.name\":\"x.y/multi:3\","
+			     "\"org.opencontainers.image.ref.name\":\"3\"}}]}",
+			     blob.digest, blob.len) > 0);
+	fixture_write(p->layout, "index.json", top, strlen(top));
+	shell(p, "tar -C layout -cf - . | zstd -q > a.tar");
+	image = assert_imports(p, "a.tar", NULL);
+	assert_string_equal(image->repo_tags[0], "x.y/multi:3");
+	assert_true(strstr(image->repo_digests[0], blob.digest) != NULL);
+	assert_true(fixture_exists(image->layer_dirs[0], host.architecture));
+	image_unref(image);
+}
+
+static void archives_of_buildah(void **state)
+{
+	struct place *p = *state;
+
+	need_root();
+	need_program("buildah");
+	shell(p,
+	      "b='buildah --root '$PWD'/b/root --runroot '$PWD'/b/run --storage-driver vfs'; c=$($b from scratch); echo text > f; "
+	      "$b copy $c f /f; $b config --cmd /f $c; $b commit $c localhost/made:1; "
+	      "$b push localhost/made:1 oci-archive:$PWD/oci.tar:localhost/made:1; "
+	      "$b push localhost/made:1 docker-archive:$PWD/docker.tar:localhost/made:2; $b push localhost/made:1 "
+	      "oci:$PWD/oci:localhost/made:3; "
+	      "$b rm -a; $b rmi -a; rm -rf b");
+	assert_takes(p, "oci.tar", NULL, NULL, "localhost/made:1");
+	forget_all(p);
+	assert_takes(p, "docker.tar", NULL, NULL, "localhost/made:2 localhost/made:1"); /* it writes all names of the image */
+	forget_all(p);
+	assert_takes(p, "oci", NULL, NULL, "localhost/made:3");
+}
+
+static void *cancel_soon(void *arg)
+{
+	(void)usleep(300000);
+	atomic_store((atomic_bool *)arg, true);
+	return NULL;
+}
+
+/* A pipe that says nothing more, and blocks whoever reads it. */
+static void an_import_can_be_cancelled(void **state)
+{
+	struct place *p = *state;
+	atomic_bool cancelled = false;
+	struct import_request request = { .name = "x", .cancelled = &cancelled };
+	struct import_result result;
+	struct error err = ERROR_INIT;
+	pthread_t thread;
+	int ends[2];
+
+	need_root();
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	request.fd = ends[0];
+	assert_int_equal(write(ends[1], "index.json", 10), 10);
+	assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &cancelled), 0);
+	assert_failed(image_import(p->store, &request, &result, &err), &err, ERR_CANCELLED, "cancelled");
+	(void)pthread_join(thread, NULL);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	assert_int_equal(fixture_count(p->root, "ingest"), 0);
 }
 
 /* ---- archives that somebody made by hand ---- */
@@ -243,6 +432,15 @@ static void hostile_archives(void **state)
 		  "layout/manifest.json",
 		  "x", ERR_INVALID, "0 diff ids for 1 layers" },
 		{ "mknod layout/device c 1 3", NULL, ERR_INVALID, "no place" },
+		{ "head -c 5000000 /dev/zero | tr '\\0' ' ' > layout/index.json", NULL, ERR_EXHAUSTED, "over the limit" },
+		{ "yes '[' | head -c 100000 > layout/index.json", NULL, ERR_INVALID, "not JSON" },
+		{ "rm layout/index.json; yes '\"x\",' | head -c 3000000 > layout/m; (echo '[{\"RepoTags\":['; cat layout/m; echo "
+		  "'\"y\"]}]') > layout/manifest.json; rm layout/m",
+		  NULL, ERR_EXHAUSTED, "manifest.json" },
+		{ "tar -C layout -cf inner.tar .; rm -r layout/*; mv inner.tar layout/", NULL, ERR_INVALID,
+		  "neither an OCI layout" },
+		{ "mv layout/blobs layout/b; ln -s /etc layout/blobs", NULL, ERR_NOT_FOUND, "is missing" },
+		{ "sed -i 's/sha256:....../sha256:..\\/..\\//' layout/index.json", NULL, ERR_INVALID, "not a digest" },
 	};
 
 	need_root();
@@ -269,6 +467,41 @@ static void hostile_archives(void **state)
 		assert_int_equal(fixture_count(p->root, "images"), 0);
 		(void)tear_down(state);
 		(void)set_up(state);
+	}
+}
+
+/* What a copy that broke off, or a file that is none, looks like. */
+static void damaged_archives(void **state)
+{
+	static const struct {
+		const char *damage;
+		enum error_code code;
+		const char *why;
+	} cases[] = {
+		{ ": > a.tar", ERR_INVALID, "neither an OCI layout" },
+		{ "truncate -s 3000 a.tar", ERR_INVALID, "runcated" },
+		{ "gzip a.tar; truncate -s -20 a.tar.gz; mv a.tar.gz a.tar", ERR_INVALID, "ends early" },
+		{ "zstd -q --rm a.tar; truncate -s -5 a.tar.zst; mv a.tar.zst a.tar", ERR_INVALID, "ends early" },
+		{ "xz a.tar; mv a.tar.xz a.tar", ERR_UNIMPLEMENTED, "compressed with xz" },
+		{ "gzip a.tar; printf '\\377\\377\\377' | dd of=a.tar.gz bs=1 seek=600 conv=notrunc; mv a.tar.gz a.tar",
+		  ERR_INVALID, "" },
+		{ "head -c 20000 /dev/urandom > a.tar", ERR_INVALID, "" },
+	};
+	struct place *p = *state;
+
+	need_root();
+	(void)make_layout(p, "text");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct image *image = NULL;
+		struct error err = ERROR_INIT;
+
+		shell(p, "rm -f a.tar*; tar -C layout -cf a.tar .");
+		shell(p, cases[i].damage);
+		if (import(p, "a.tar", NULL, &image, &err) == 0)
+			fail_msg("case %zu was taken: %s", i, cases[i].damage);
+		assert_failed(-1, &err, cases[i].code, cases[i].why);
+		assert_int_equal(fixture_count(p->root, "ingest"), 0);
+		assert_int_equal(fixture_count(p->root, "images"), 0);
 	}
 }
 
@@ -313,8 +546,18 @@ static void archives_have_a_limit(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
-	CASE(archives_of_real_tools), CASE(a_pipe_will_do),           CASE(several_images_in_one_archive),
-	CASE(hostile_archives),       CASE(links_inside_the_archive), CASE(archives_have_a_limit),
+	CASE(archives_of_real_tools),
+	CASE(a_pipe_will_do),
+	CASE(several_images_in_one_archive),
+	CASE(images_are_chosen_by_name),
+	CASE(a_docker_archive_holds_several),
+	CASE(exports_of_several_platforms),
+	CASE(archives_of_buildah),
+	CASE(an_import_can_be_cancelled),
+	CASE(hostile_archives),
+	CASE(damaged_archives),
+	CASE(links_inside_the_archive),
+	CASE(archives_have_a_limit),
 };
 
 FIXTURE_MAIN(tests)

@@ -5,8 +5,8 @@
 #include <sched.h>
 #include <sys/mount.h>
 
-#include "image/store.h"
 #include "base/strv.h"
+#include "image/store.h"
 
 struct place {
 	char *dir, *root, *layout, *merged;
@@ -66,7 +66,7 @@ static int import_layers(struct place *p, const struct fixture_layer *layers, si
 	fixture_pack(p->layout, archive);
 	fd = open(archive, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	result = image_import(p->store, fd, "app:1", NULL, ret, err);
+	result = fixture_import(p->store, fd, "app:1", ret, err);
 	(void)close(fd);
 	return result;
 }

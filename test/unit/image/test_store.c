@@ -6,8 +6,8 @@
 #include <sys/xattr.h>
 
 #include "base/fault.h"
-#include "image/store.h"
 #include "base/strv.h"
+#include "image/store.h"
 
 struct place {
 	char *dir;  /* scratch */
@@ -81,7 +81,7 @@ static int import(struct place *p, const char *archive, const char *name, struct
 	int result;
 
 	assert_true(fd >= 0);
-	result = image_import(p->store, fd, name, NULL, ret, err);
+	result = fixture_import(p->store, fd, name, ret, err);
 	(void)close(fd);
 	return result;
 }
