@@ -213,80 +213,123 @@ static void print_owner(const struct plan_op *op, FILE *out)
 	(void)fprintf(out, " mode %04o owner %u:%u", op->mode & 07777, op->uid, op->gid);
 }
 
-/* What describe() leaves out because an error message has no use for it. */
-static void print_operands(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+/* --- what describe() leaves out, because an error message has no use for it --- */
+
+static void print_attributes(const struct plan_header *plan, const struct plan_op *op, FILE *out)
 {
-	switch (op->kind) {
-	case PLAN_MOUNT:
-		print_list(plan, op, 1, out);
-		print_set(out, attributes, ARRAY_SIZE(attributes), op->value[0]);
-		break;
-	case PLAN_BIND:
-	case PLAN_ATTRIBUTES:
-		print_set(out, attributes, ARRAY_SIZE(attributes), op->value[0]);
-		break;
-	case PLAN_SYMLINK:
-	case PLAN_GROUPS:
-	case PLAN_SYSCTL:
-	case PLAN_HOOK:
-	case PLAN_LOOKUP:
-	case PLAN_EXEC:
-		(void)fputs(" ->", out);
-		print_list(plan, op, 0, out);
-		break;
-	case PLAN_FORK:
-		print_set(out, namespaces, ARRAY_SIZE(namespaces), op->value[0]);
-		break;
-	case PLAN_DEVICE:
-		(void)fprintf(out, " %c %u:%u",
-			      S_ISBLK(op->mode)    ? 'b'
-			      : S_ISFIFO(op->mode) ? 'p'
-						   : 'c',
-			      (unsigned)op->value[0], (unsigned)op->value[1]);
-		print_owner(op, out);
-		break;
-	case PLAN_MKDIR:
-		print_owner(op, out);
-		break;
-	case PLAN_CONSOLE:
-	case PLAN_STDIO:
-		(void)fprintf(out, " owner %u", op->uid);
-		break;
-	case PLAN_UNSHARE:
-		(void)fputs(op->fd >= 0 ? " of user namespace" : "", out);
-		break;
-	case PLAN_RLIMIT:
-		print_limit(out, op->value[0]);
-		print_limit(out, op->value[1]);
-		break;
-	case PLAN_UMASK:
-		(void)fprintf(out, " %04o", op->mode);
-		break;
-	case PLAN_CAPABILITIES:
-		print_caps(out, op->value[0]);
-		(void)fputs(", inheritable", out);
-		print_caps(out, op->value[1]);
-		break;
-	case PLAN_BOUNDING:
-		(void)fputs(" to", out);
-		print_caps(out, op->value[0]);
-		break;
-	case PLAN_AMBIENT:
-		print_caps(out, op->value[0]);
-		break;
-	case PLAN_PROPAGATION:
-		print_set(out, propagations, ARRAY_SIZE(propagations), op->value[0]);
-		break;
-	case PLAN_KEEP:
-		(void)fprintf(out, " from 3 to %u", op->n_list + 2);
-		break;
-	case PLAN_SECCOMP:
-		(void)fprintf(out, " of %u instructions flags %llu", op->n_list, (unsigned long long)op->value[0]);
-		break;
-	default:
-		break;
-	}
+	(void)plan;
+	print_set(out, attributes, ARRAY_SIZE(attributes), op->value[0]);
 }
+
+static void print_mount(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	print_list(plan, op, 1, out);
+	print_attributes(plan, op, out);
+}
+
+static void print_arrow(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)fputs(" ->", out);
+	print_list(plan, op, 0, out);
+}
+
+static void print_fork(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	print_set(out, namespaces, ARRAY_SIZE(namespaces), op->value[0]);
+}
+
+static void print_device(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	char type = S_ISBLK(op->mode) ? 'b' : S_ISFIFO(op->mode) ? 'p' : 'c';
+
+	(void)plan;
+	(void)fprintf(out, " %c %u:%u", type, (unsigned)op->value[0], (unsigned)op->value[1]);
+	print_owner(op, out);
+}
+
+static void print_directory(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	print_owner(op, out);
+}
+
+static void print_uid(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	(void)fprintf(out, " owner %u", op->uid);
+}
+
+static void print_unshare(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	(void)fputs(op->fd >= 0 ? " of user namespace" : "", out);
+}
+
+static void print_rlimit(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	print_limit(out, op->value[0]);
+	print_limit(out, op->value[1]);
+}
+
+static void print_umask(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	(void)fprintf(out, " %04o", op->mode);
+}
+
+static void print_capabilities(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	print_caps(out, op->value[0]);
+	(void)fputs(", inheritable", out);
+	print_caps(out, op->value[1]);
+}
+
+static void print_bounding(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	(void)fputs(" to", out);
+	print_caps(out, op->value[0]);
+}
+
+static void print_ambient(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	print_caps(out, op->value[0]);
+}
+
+static void print_propagation(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	print_set(out, propagations, ARRAY_SIZE(propagations), op->value[0]);
+}
+
+static void print_kept(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	(void)fprintf(out, " from 3 to %u", op->n_list + 2);
+}
+
+static void print_filter(const struct plan_header *plan, const struct plan_op *op, FILE *out)
+{
+	(void)plan;
+	(void)fprintf(out, " of %u instructions flags %llu", op->n_list, (unsigned long long)op->value[0]);
+}
+
+typedef void print_operands(const struct plan_header *plan, const struct plan_op *op, FILE *out);
+
+static print_operands *const operands[PLAN_KIND_COUNT] = {
+	[PLAN_MOUNT] = print_mount,       [PLAN_BIND] = print_attributes, [PLAN_ATTRIBUTES] = print_attributes,
+	[PLAN_SYMLINK] = print_arrow,     [PLAN_GROUPS] = print_arrow,    [PLAN_SYSCTL] = print_arrow,
+	[PLAN_HOOK] = print_arrow,        [PLAN_LOOKUP] = print_arrow,    [PLAN_EXEC] = print_arrow,
+	[PLAN_FORK] = print_fork,         [PLAN_DEVICE] = print_device,   [PLAN_MKDIR] = print_directory,
+	[PLAN_CONSOLE] = print_uid,       [PLAN_STDIO] = print_uid,       [PLAN_UNSHARE] = print_unshare,
+	[PLAN_RLIMIT] = print_rlimit,     [PLAN_UMASK] = print_umask,     [PLAN_CAPABILITIES] = print_capabilities,
+	[PLAN_BOUNDING] = print_bounding, [PLAN_AMBIENT] = print_ambient, [PLAN_PROPAGATION] = print_propagation,
+	[PLAN_KEEP] = print_kept,         [PLAN_SECCOMP] = print_filter,
+};
 
 static void print_flags(const struct plan_op *op, FILE *out)
 {
@@ -313,7 +356,8 @@ int plan_print(const struct plan *plan, FILE *out)
 
 		(void)fprintf(out, "%2u %-13s ", i, plan_kind_name(op->kind));
 		describe(block, op, out);
-		print_operands(block, op, out);
+		if (operands[op->kind])
+			operands[op->kind](block, op, out);
 		print_flags(op, out);
 		(void)fputc('\n', out);
 	}
