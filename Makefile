@@ -2,7 +2,7 @@
 
 PREFIX ?= /usr/local
 
-.PHONY: help build install clean demo bench
+.PHONY: help build install clean demo bench bench-pull
 
 help:
 	@echo 'make build    the release build, in build/release'
@@ -11,6 +11,7 @@ help:
 	@echo 'make test-vm  the tests of the runtime in virtual machines, on other kernels; installs what they need (as root)'
 	@echo 'make test-mutants  the attack tests without the defences that they try, to see them fail (as root)'
 	@echo 'make bench    latencies of a pod, and the distance to what the kernel alone needs (as root)'
+	@echo 'make bench-pull  pulls of images, side by side with containerd and podman (as root)'
 	@echo 'make lint     format, static analysis, sizes'
 	@echo 'make install  to $$(DESTDIR)$(PREFIX)'
 	@echo 'make clean    removes build/'
@@ -33,6 +34,11 @@ bench:
 	@tools/deps.sh build bench
 	@$(MAKE) --no-print-directory build
 	@tools/bench.sh build/release
+
+bench-pull:
+	@tools/deps.sh build bench-pull
+	@$(MAKE) --no-print-directory build
+	@tools/bench-pull.sh build/release
 
 clean:
 	rm -rf build

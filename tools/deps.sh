@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs Debian packages that are missing, and nothing when none is.
 #
-#     tools/deps.sh [--list] build|demo|bench|test|vm|lint...
+#     tools/deps.sh [--list] build|demo|bench|bench-pull|test|vm|lint...
 #
 # The lists below are the only place where dependencies are named: one package per line, and why. `package|command` is satisfied by
 # the command too, wherever it came from.
@@ -47,6 +47,16 @@ busybox-static          what the benchmark image is made of
 iproute2                a network namespace of its own
 crun                    the other OCI runtimes, side by side with ours
 runc                    and the second of them
+'
+
+bench_pull='
+docker-registry         where the images are pulled from
+containerd              the other engines, side by side with ours
+podman                  and the second of them
+zstd                    compresses some of the layers
+e2fsprogs               a new file system for each pull
+iproute2                a network namespace of its own
+util-linux              unshare
 '
 
 test='
@@ -98,6 +108,7 @@ list() {
 	build) echo "$build" ;;
 	demo) echo "$demo" ;;
 	bench) echo "$bench" ;;
+	bench-pull) echo "$bench_pull" ;;
 	test) echo "$test" ;;
 	vm) echo "$vm" ;;
 	lint) echo "$lint" ;;
