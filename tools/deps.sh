@@ -25,7 +25,8 @@ libcjson-dev            JSON of images, registries and --output json
 libcurl4-openssl-dev    HTTP and HTTPS to registries
 libarchive-dev          layers are tar files
 libzstd-dev             their compression, one of two
-zlib1g-dev              and the other
+libisal-dev             and the other, twice as fast as zlib
+zlib1g-dev              rotated logs, which are compressed
 libssl-dev              digests
 libxxhash-dev           what unpacked layers have to hold, on the way of every byte
 libsqlite3-dev          the store

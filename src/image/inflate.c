@@ -1,11 +1,11 @@
 #include "image/inflate.h"
 
 #include <errno.h>
+#include <isa-l/igzip_lib.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include "base/io.h"
@@ -15,6 +15,7 @@
 
 struct input {
 	int fd;
+	unsigned char room[sizeof(uint64_t)]; /* see give_back() */
 	unsigned char data[CHUNK];
 	size_t len; /* bytes in data */
 	bool ended;
@@ -61,57 +62,95 @@ static int copy_plain(struct pipeline *p, struct error *err)
 	return 0;
 }
 
-/* Decompresses what is in p->in; *ret_member_ended when it stands between two members. */
-static int inflate_chunk(struct pipeline *p, z_stream *z, bool *member_ended, struct error *err)
+static const char *gzip_error(int code)
+{
+	switch (code) {
+	case ISAL_INVALID_WRAPPER:
+		return "incorrect header check";
+	case ISAL_UNSUPPORTED_METHOD:
+		return "unknown compression method";
+	case ISAL_INCORRECT_CHECKSUM:
+		return "incorrect data check";
+	default:
+		return "invalid data";
+	}
+}
+
+/* RFC 1952, 2.2: members follow each other; zeros after the last one are padding of a block device or tape. Returns false when there is
+ * nothing but those. */
+static bool next_member(struct inflate_state *z)
+{
+	uint8_t *next = z->next_in;
+	uint32_t left = z->avail_in;
+
+	for (; left > 0 && *next == 0; left--)
+		next++;
+	if (left > 0) {
+		isal_inflate_init(z);
+		z->crc_flag = ISAL_GZIP;
+	}
+	z->next_in = next;
+	z->avail_in = left;
+	return left > 0;
+}
+
+/* The decoder takes eight bytes at a time, so at the end of a member it may hold some of the next one. They may be of the chunk before:
+ * hence the room in front of the data. */
+static void give_back(struct inflate_state *z)
+{
+	uint32_t n = (uint32_t)z->read_in_length / 8;
+
+	z->next_in -= n;
+	z->avail_in += n;
+	memcpy(z->next_in, &z->read_in, n);
+}
+
+/* Decompresses what is in p->in; *member_ended when it stands between two members. */
+static int inflate_chunk(struct pipeline *p, struct inflate_state *z, bool *member_ended, struct error *err)
 {
 	z->next_in = p->in.data;
-	z->avail_in = (unsigned)p->in.len;
+	z->avail_in = (uint32_t)p->in.len;
 	do {
 		int result;
 
-		if (*member_ended) {
-			/* RFC 1952, 2.2: members follow each other; zeros after the last one are padding of a block device or tape. */
-			if (z->avail_in > 0 && *z->next_in == 0) {
-				z->next_in++;
-				z->avail_in--;
-				continue;
-			}
-			if (z->avail_in == 0)
-				break;
-			(void)inflateReset(z);
-			*member_ended = false;
-		}
+		if (*member_ended && !next_member(z))
+			break;
 		z->next_out = p->out.data;
 		z->avail_out = sizeof(p->out.data);
-		result = inflate(z, Z_NO_FLUSH);
-		if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-			return error_set(err, result == Z_MEM_ERROR ? ERR_EXHAUSTED : ERR_INVALID, "gzip: %s",
-					 z->msg ? z->msg : zError(result));
-		*member_ended = result == Z_STREAM_END;
+		result = isal_inflate(z);
+		if (result < 0)
+			return error_set(err, ERR_INVALID, "gzip: %s", gzip_error(result));
+		*member_ended = z->block_state == ISAL_BLOCK_FINISH;
+		if (*member_ended)
+			give_back(z);
 		if (write_out(&p->out, sizeof(p->out.data) - z->avail_out, err) < 0)
 			return -1;
 	} while (z->avail_in > 0 || (z->avail_out == 0 && !*member_ended));
 	return 0;
 }
 
+static int inflate_all(struct pipeline *p, struct inflate_state *z, struct error *err)
+{
+	bool member_ended = false;
+
+	isal_inflate_init(z);
+	z->crc_flag = ISAL_GZIP;
+	while (p->in.len > 0 || !p->in.ended) {
+		if (inflate_chunk(p, z, &member_ended, err) < 0)
+			return -1;
+		p->in.len = 0;
+		if (read_some(&p->in, err) < 0)
+			return -1;
+	}
+	return member_ended ? 0 : error_set(err, ERR_INVALID, "gzip: the stream ends early");
+}
+
 static int copy_gzip(struct pipeline *p, struct error *err)
 {
-	z_stream z = { 0 };
-	bool member_ended = false;
-	int result = 0;
+	_cleanup_free_
+	struct inflate_state *z = calloc(1, sizeof(*z));
 
-	if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
-		return error_set(err, ERR_EXHAUSTED, "gzip: out of memory");
-	while (result == 0 && (p->in.len > 0 || !p->in.ended)) {
-		result = inflate_chunk(p, &z, &member_ended, err);
-		p->in.len = 0;
-		if (result == 0)
-			result = read_some(&p->in, err);
-	}
-	if (result == 0 && !member_ended)
-		result = error_set(err, ERR_INVALID, "gzip: the stream ends early");
-	(void)inflateEnd(&z);
-	return result;
+	return z ? inflate_all(p, z, err) : error_set(err, ERR_EXHAUSTED, "gzip: out of memory");
 }
 
 /* *ret_wanted is 0 between two frames. */

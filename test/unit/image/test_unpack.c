@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 
 #include "image/confine.h"
+#include "image/inflate.h"
 
 struct place {
 	char *dir;
@@ -137,6 +138,56 @@ static void all_compressions(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
 		free(forms[i].data);
+}
+
+/* What `inflate_fd` makes of `packed` when each read gives it `step` bytes. The caller closes the result. */
+static int inflate_in_steps(struct bytes packed, size_t step)
+{
+	int pair[2], out = memfd_create("plain", MFD_CLOEXEC), size = 1 << 20;
+	struct error err = ERROR_INIT;
+
+	/* Of this kind of socket a read gives what one write has put there. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)), 0);
+	for (size_t at = 0; at < packed.len; at += step) {
+		size_t n = packed.len - at < step ? packed.len - at : step;
+
+		assert_int_equal(send(pair[1], packed.data + at, n, MSG_DONTWAIT), (ssize_t)n);
+	}
+	(void)close(pair[1]);
+	assert_ok(inflate_fd(pair[0], out, &err), &err);
+	(void)close(pair[0]);
+	return out;
+}
+
+/* Members may begin and end anywhere in what a read gives, and be as short as a decoder looks ahead. */
+static void members_at_every_offset(void **state)
+{
+	static const char *const parts[] = { "", "a", "", "bc", "the third of the members that are not empty", "", "", "d" };
+	struct bytes packed = { malloc(4096), 0 };
+	char expected[256] = "", plain[256];
+
+	(void)state;
+	need_root(); /* for the socket's buffer */
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		struct bytes part = { strdup(parts[i]), strlen(parts[i]) }, member = fixture_gzip(part);
+
+		memcpy(packed.data + packed.len, member.data, member.len);
+		packed.len += member.len;
+		(void)snprintf(expected + strlen(expected), sizeof(expected) - strlen(expected), "%s", parts[i]);
+		free(part.data);
+		free(member.data);
+	}
+	memset(packed.data + packed.len, 0, 20); /* padding */
+	packed.len += 20;
+	for (size_t step = 1; step <= 80; step++) {
+		int fd = inflate_in_steps(packed, step);
+
+		assert_int_equal(pread(fd, plain, sizeof(plain), 0), (ssize_t)strlen(expected));
+		assert_memory_equal(plain, expected, strlen(expected));
+		(void)close(fd);
+	}
+	free(packed.data);
 }
 
 static void the_root_may_be_opaque(void **state)
@@ -653,10 +704,19 @@ static void the_real_children_are_in_it(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
-	CASE(all_compressions),   CASE(the_root_may_be_opaque),      CASE(opaque_marks_follow_no_links),
-	CASE(broken_compression), CASE(bombs_meet_the_budget),       CASE(sparse_maps_are_bounded_cve_2025_58183),
-	CASE(cancellation),       CASE(no_descriptor_stays),         CASE(damage_is_told_from_nonsense),
-	CASE(the_cage_holds),     CASE(the_real_children_are_in_it), CASE(a_hanging_child_is_no_trap),
+	CASE(all_compressions),
+	CASE(members_at_every_offset),
+	CASE(the_root_may_be_opaque),
+	CASE(opaque_marks_follow_no_links),
+	CASE(broken_compression),
+	CASE(bombs_meet_the_budget),
+	CASE(sparse_maps_are_bounded_cve_2025_58183),
+	CASE(cancellation),
+	CASE(no_descriptor_stays),
+	CASE(damage_is_told_from_nonsense),
+	CASE(the_cage_holds),
+	CASE(the_real_children_are_in_it),
+	CASE(a_hanging_child_is_no_trap),
 };
 
 int main(int argc, char **argv)
