@@ -17,6 +17,9 @@
 
 #define CHUNK ((size_t)128 * 1024)
 
+/* Two chunks: one is written while the other is read, with fewer changes between the processes than the usual 64 KiB would take. */
+#define PIPE_BYTES (2 * (int)CHUNK)
+
 /* Ten times the largest distribution image; overlayfs and the disk would take more. */
 #define MAX_INODES 2000000
 
@@ -123,24 +126,58 @@ static int wait_plain(struct unpack *u, struct error *err)
 	return 0;
 }
 
+/* Gives the unpacker what the decompressor wrote, without copying it: what is in a pipe cannot be changed any more, so what is read of it
+ * afterwards is the same. Returns how many bytes, 0 when there will be no more. */
+static ssize_t pass_on(struct unpack *u, size_t max, struct error *err)
+{
+	int64_t since_us = clock_monotonic_us();
+	ssize_t n;
+
+	while ((n = tee(u->plain, u->tar, max, SPLICE_F_NONBLOCK)) < 0) {
+		if (errno == EPIPE) /* why, its end will tell */
+			return 0;
+		if (errno != EAGAIN && errno != EINTR)
+			return error_sys(err, errno, "write to an unpacking process");
+		if (wait_writable(u, u->tar, &u->unpacker, since_us, err) < 0)
+			return -1;
+	}
+	return n;
+}
+
+static int read_exactly(int fd, char *data, size_t len, struct error *err)
+{
+	while (len > 0) {
+		ssize_t n = read(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_sys(err, n < 0 ? errno : EPIPE, "read from the decompressor");
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 /* Returns 1 when there is no more to do. */
 static int pump_chunk(struct unpack *u, char *chunk, struct error *err)
 {
+	uint64_t room = u->options.max_bytes - u->plain_bytes;
 	ssize_t n;
 
 	if (wait_plain(u, err) < 0)
 		return -1;
-	n = read(u->plain, chunk, CHUNK);
-	if (n < 0)
-		return errno == EINTR ? 0 : error_sys(err, errno, "read from the decompressor");
-	if (n == 0)
-		return 1;
+	n = pass_on(u, room < CHUNK ? (size_t)room + 1 : CHUNK, err);
+	if (n <= 0)
+		return n < 0 ? -1 : 1;
+	if (read_exactly(u->plain, chunk, (size_t)n, err) < 0)
+		return -1;
 	u->plain_bytes += (uint64_t)n;
 	if (is_cancelled(u))
 		return error_set(err, ERR_CANCELLED, "cancelled");
-	if (check_budget(u, err) < 0 || digest_update(&u->plain_digest, chunk, (size_t)n, err) < 0)
+	if (check_budget(u, err) < 0)
 		return -1;
-	return feed(u, u->tar, &u->unpacker, chunk, (size_t)n, err);
+	return digest_update(&u->plain_digest, chunk, (size_t)n, err);
 }
 
 /* The thread between the two children. It closes its descriptors at the end, so that either of them sees the end of the other. */
@@ -165,6 +202,7 @@ static int make_pipe(int *ret_read, int *ret_write, struct error *err)
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_sys(err, errno, "create a pipe");
+	(void)fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES); /* a smaller one is slower, no more */
 	*ret_read = ends[0];
 	*ret_write = ends[1];
 	return 0;
