@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -20,6 +23,8 @@
 
 /* Above the numbers that the child expects its descriptors at, so that placing one never closes another. */
 #define FIRST_FREE_FD 8
+
+#define PROGRAM_PATH_SIZE 32
 
 struct placement {
 	int from, to;
@@ -58,6 +63,41 @@ static int set_signals(posix_spawnattr_t *attr)
 	return result ? result : posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
+static int program_fd = -1;
+
+/* The name of this program's file is read once, so what lies beside it is of the same build, even when both are replaced later on. */
+static void open_program(void)
+{
+	char path[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof(IMAGE_UNPACK_NAME));
+	int fd;
+
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	if (len <= 0)
+		return;
+	memcpy(path + len, IMAGE_UNPACK_NAME, sizeof(IMAGE_UNPACK_NAME));
+	fd = open(path, O_PATH | O_CLOEXEC);
+	program_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+	close_fd(&fd);
+}
+
+void child_find_program(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, open_program);
+}
+
+static void name_program(char path[PROGRAM_PATH_SIZE])
+{
+	child_find_program();
+	if (program_fd < 0)
+		memcpy(path, "/proc/self/exe", sizeof("/proc/self/exe"));
+	else
+		(void)snprintf(path, PROGRAM_PATH_SIZE, "/proc/self/fd/%d", program_fd);
+}
+
 static int spawn(const struct placement *placements, size_t n, pid_t *ret_pid)
 {
 	static char name[] = IMAGE_UNPACK_NAME;
@@ -65,8 +105,10 @@ static int spawn(const struct placement *placements, size_t n, pid_t *ret_pid)
 	char *const no_environment[] = { NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
+	char program[PROGRAM_PATH_SIZE];
 	int result;
 
+	name_program(program);
 	result = posix_spawn_file_actions_init(&actions);
 	if (result)
 		return result;
@@ -79,7 +121,7 @@ static int spawn(const struct placement *placements, size_t n, pid_t *ret_pid)
 	if (result == 0)
 		result = set_signals(&attr);
 	if (result == 0)
-		result = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attr, argv, no_environment);
+		result = posix_spawn(ret_pid, program, &actions, &attr, argv, no_environment);
 	(void)posix_spawnattr_destroy(&attr);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	return result;

@@ -24,7 +24,11 @@ struct child {
 
 void child_init(struct child *child);
 
-/* Starts this program again with `input` as descriptor 0 and `output` (or -1: nothing) as 1 and, for the unpacker, `layer` as 3. */
+/* Looks for monopod-unpack beside this program's file, once. Where there is none, this program is started again instead, which takes
+ * longer. To be called early: an upgrade replaces the file, and what it brings may speak otherwise. */
+void child_find_program(void);
+
+/* Starts it with `input` as descriptor 0 and `output` (or -1: nothing) as 1 and, for the unpacker, `layer` as 3. */
 int child_start(struct child *child, const struct unpack_order *order, int input, int output, int layer, struct error *err);
 
 /* Reads what the child has sent so far, without blocking. */

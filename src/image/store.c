@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "image/child.h"
 #include "image/http.h"
 #include "base/strv.h"
 
@@ -117,6 +118,7 @@ int image_store_open(const struct image_store_config *config, struct image_store
 	store->rootfd = store->blobsfd = store->layersfd = store->imagesfd = store->ingestfd = -1;
 	init_locks(store);
 	(void)signal(SIGPIPE, SIG_IGN);
+	child_find_program();
 	if (start(store, config, err) < 0) {
 		image_store_close(store);
 		return error_prefix(err, "open image store");

@@ -4,8 +4,8 @@
  *     caller ─write→ SHA-256 → [inflater] → SHA-256 → [unpacker] → directory
  *
  * The two in brackets are processes that can do nothing else (confine.h); the digests are computed here, between them, so that
- * neither can lie about what it was given. Both processes are this program again, under the name "monopod-unpack", started with
- * posix_spawn(3): nothing runs in a fork of a process with threads.
+ * neither can lie about what it was given. Both processes are monopod-unpack (unpack_main.c) or, where that is missing, this program again
+ * under that name, started with posix_spawn(3): nothing runs in a fork of a process with threads.
  */
 #ifndef MONOPOD_IMAGE_UNPACK_H
 #define MONOPOD_IMAGE_UNPACK_H
@@ -17,7 +17,8 @@
 #include "base/error.h"
 #include "image/digest.h"
 
-/* argv[0] of the children. main() has to call image_unpack_main() when it is started by that name, before anything else. */
+/* argv[0] of the children. main() has to call image_unpack_main() when it is started by that name, before
+ * anything else. */
 #define IMAGE_UNPACK_NAME "monopod-unpack"
 
 /* The whole life of a child; returns its exit status. Descriptors: 0 the input, 1 the output of the inflater or the listing of the
