@@ -54,12 +54,20 @@ static int set_xattrs(int fd, struct archive_entry *e, struct error *err)
 	return 0;
 }
 
-/* Owner before mode and attributes: chown(2) clears set-user-id bits and file capabilities. */
+/* Owner before mode and attributes: chown(2) clears set-user-id bits and file capabilities. What is right already is left alone: most files
+ * are root's and were created with their mode, and setting either costs a transaction of the file system's journal. */
 int attributes_set(int fd, struct archive_entry *e, struct error *err)
 {
-	if (fchown(fd, (uid_t)archive_entry_uid(e), (gid_t)archive_entry_gid(e)) < 0)
+	uid_t uid = (uid_t)archive_entry_uid(e);
+	gid_t gid = (gid_t)archive_entry_gid(e);
+	mode_t mode = archive_entry_perm(e) & 07777;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, errno, "look at owner and mode");
+	if ((st.st_uid != uid || st.st_gid != gid) && fchown(fd, uid, gid) < 0)
 		return error_sys(err, errno, "set owner");
-	if (fchmod(fd, archive_entry_perm(e) & 07777) < 0)
+	if (((st.st_mode & 07777) != mode || mode > 0777) && fchmod(fd, mode) < 0)
 		return error_sys(err, errno, "set mode");
 	return set_xattrs(fd, e, err);
 }

@@ -142,6 +142,22 @@ static int write_data(struct untar *u, int fd, uint64_t size, struct error *err)
 	return 0;
 }
 
+/* Mostly there is nothing of that name, and looking first would cost as much as a file. The mode is the final one, since the umask is 0;
+ * what else there is to it comes when the content is complete (attributes_set). */
+static int open_new(const struct untar *u, const struct entry *entry, struct error *err)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	mode_t mode = u->options->is_layer ? archive_entry_perm(entry->e) & 0777 : 0600;
+	int fd = openat(entry->dirfd, entry->name, flags, mode);
+
+	if (fd < 0 && errno == EEXIST) {
+		if (tree_remove(entry->dirfd, entry->name, err) < 0)
+			return -1;
+		fd = openat(entry->dirfd, entry->name, flags, mode);
+	}
+	return fd < 0 ? error_sys(err, errno, "create file") : fd;
+}
+
 static int make_file(struct untar *u, const struct entry *entry, struct error *err)
 {
 	la_int64_t size = archive_entry_size(entry->e);
@@ -151,9 +167,9 @@ static int make_file(struct untar *u, const struct entry *entry, struct error *e
 	if (size < 0 || (uint64_t)size > u->options->max_bytes - u->apparent)
 		return error_set(err, ERR_EXHAUSTED, "files of more than %llu bytes", (unsigned long long)u->options->max_bytes);
 	u->apparent += (uint64_t)size;
-	fd = openat(entry->dirfd, entry->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = open_new(u, entry, err);
 	if (fd < 0)
-		return error_sys(err, errno, "create file");
+		return -1;
 	listing_begin_file(&u->listing);
 	if (write_data(u, fd, (uint64_t)size, err) < 0)
 		return -1;
@@ -183,6 +199,8 @@ static int make_hardlink(struct untar *u, const struct entry *entry, struct erro
 	const char *name;
 	_cleanup_fd_ int dirfd = -1;
 
+	if (tree_remove(entry->dirfd, entry->name, err) < 0)
+		return -1;
 	if (tree_clean_path(raw, target, err) < 0)
 		return error_prefix(err, "target of a hard link");
 	dirfd = tree_open_existing_parent(&u->tree, target, &name, err);
@@ -243,19 +261,11 @@ static int make_directory(struct untar *u, const struct entry *entry, struct err
 	return apply_directory_metadata(u, entry, err);
 }
 
-static int make_other(struct untar *u, const struct entry *entry, struct error *err)
+static int make_special(struct untar *u, const struct entry *entry, struct error *err)
 {
-	if (!*entry->name)
-		return error_set(err, ERR_INVALID, "the root is not a directory");
 	if (tree_remove(entry->dirfd, entry->name, err) < 0)
 		return -1;
-	if (archive_entry_hardlink(entry->e))
-		return make_hardlink(u, entry, err);
-	if (tree_count_inode(&u->tree, err) < 0)
-		return -1;
 	switch (archive_entry_filetype(entry->e)) {
-	case AE_IFREG:
-		return make_file(u, entry, err);
 	case AE_IFLNK:
 		return make_symlink(u, entry, err);
 	case AE_IFCHR:
@@ -267,6 +277,17 @@ static int make_other(struct untar *u, const struct entry *entry, struct error *
 	default:
 		return error_set(err, ERR_INVALID, "unknown type of file");
 	}
+}
+
+static int make_other(struct untar *u, const struct entry *entry, struct error *err)
+{
+	if (!*entry->name)
+		return error_set(err, ERR_INVALID, "the root is not a directory");
+	if (archive_entry_hardlink(entry->e))
+		return make_hardlink(u, entry, err);
+	if (tree_count_inode(&u->tree, err) < 0)
+		return -1;
+	return archive_entry_filetype(entry->e) == AE_IFREG ? make_file(u, entry, err) : make_special(u, entry, err);
 }
 
 /* ".wh.NAME" becomes "NAME". */
