@@ -103,6 +103,25 @@ def test_a_watcher_that_leaves_ends_the_pull(daemon, reference):
     assert list(client.WatchPull(reference))[-1].image_ref
 
 
+def test_watchers_share_a_pull(daemon, reference, line):
+    """Two who watch and one who does not: the bytes come once, and who leaves does not end it for the others."""
+    before = line.bytes
+    first, plain, ids = daemon.client().WatchPull(reference), daemon.client(), []
+    next(first)
+    waiting = threading.Thread(target=lambda: ids.append(plain.PullImage(image={"image": reference}).image_ref))
+    waiting.start()
+    second = daemon.client().WatchPull(reference)
+    told = [next(second)]
+    first.cancel()
+    told += list(second)
+    waiting.join(60)
+    assert ids == [told[-1].image_ref]
+    states = {one.index: one.state for message in told for one in message.layers}
+    assert set(states) == set(range(LAYERS + 1)) and set(states.values()) <= {DONE, EXISTS}
+    whole = daemon.client().ImageStatus(image={"image": reference}).image.size
+    assert whole <= line.bytes - before < 1.5 * whole
+
+
 def test_refusals(daemon, line):
     client = daemon.client()
     for name, code in ((f"{line.host}/library/nothing:1", grpc.StatusCode.NOT_FOUND), ("", grpc.StatusCode.INVALID_ARGUMENT),

@@ -79,7 +79,7 @@ class Throttle:
     """A front that lets so many bytes a second through from the registry, on each connection. Plain TCP: it knows nothing of HTTP."""
 
     def __init__(self, registry, bytes_per_second):
-        self.behind, self.rate, self.open = registry.port, bytes_per_second, True
+        self.behind, self.rate, self.open, self.bytes = registry.port, bytes_per_second, True, 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.host = f"127.0.0.1:{self.port}"
@@ -99,6 +99,7 @@ class Throttle:
         try:
             while data := source.recv(16384):
                 sink.sendall(data)
+                self.bytes += len(data) if throttled else 0
                 if throttled and self.rate:
                     time.sleep(len(data) / self.rate)
         except OSError:
