@@ -67,6 +67,7 @@ iproute2                looks at links, addresses, namespaces
 nftables                looks at rules
 docker-registry         a real registry, on loopback
 skopeo                  fills it
+nginx-light|nginx       stands in front of it, and is slow, flaky, redirecting or lying
 umoci                   makes image layers
 zstd                    compresses some of them
 openssl                 a private CA for it

@@ -21,7 +21,8 @@ static bool is_trusted(const struct endpoint *e, const struct image_auth *auth)
 
 	if (e->host->is_server || (auth->server_address && *auth->server_address))
 		return true;
-	return (e->host->can & HOST_RESOLVE) && (e->host->origin.is_https || !server->origin.is_https);
+	return (e->host->can & HOST_RESOLVE) &&
+	       (e->host->origin.is_https || !server->origin.is_https || reference_host_is_loopback(e->host->origin.host));
 }
 
 /* How the auth file names what is at this host: the path of its API without the version, and the repository. */

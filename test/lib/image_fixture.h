@@ -211,7 +211,7 @@ static inline void fixture_add(struct archive *a, const struct item *item)
 /* A pax archive of the items, in their order. The caller frees. */
 static inline struct bytes fixture_tar(const struct item *items, size_t n)
 {
-	const size_t size = (size_t)4 << 20;
+	const size_t size = (size_t)16 << 20;
 	struct archive *a = archive_write_new();
 	struct bytes tar = { malloc(size), 0 };
 

@@ -4,7 +4,7 @@
     registry_of_ills.py LAYOUT PORTS LOG [CERTIFICATE KEY]
 
 Writes "MAIN OTHER" ports to the file PORTS when it listens. OTHER is another origin on the same machine: token service, redirect
-target. With a certificate MAIN speaks TLS. LOG gets one line per request: ORIGIN METHOD PATH AUTHORIZATION RANGE BODY.
+target, mirror. With a certificate MAIN speaks TLS. LOG gets one line per request: ORIGIN METHOD PATH AUTHORIZATION RANGE X-TEST BODY.
 """
 import base64
 import http.server
@@ -40,7 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def note(self, body="-"):
         with lock, open(log_file, "a") as log:
             log.write(f"{self.origin} {self.command} {self.path} {self.headers.get('Authorization', '-').replace(' ', '_')} "
-                      f"{self.headers.get('Range', '-')} {body or '-'}\n")
+                      f"{self.headers.get('Range', '-')} {self.headers.get('X-Test', '-')} {body or '-'}\n")
 
     def answer(self, status, body=b"", **headers):
         self.send_response(status)
@@ -56,11 +56,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.note()
         parts = urllib.parse.urlsplit(self.path)
-        words = parts.path.strip("/").split("/")
+        words = parts.path.strip("/").removeprefix("prefix/").split("/")
         if words[0] == "token":
             return self.give_token(urllib.parse.parse_qs(parts.query))
         if words[0] == "stolen":
             return self.give_blob(words[1])
+        if words[0] == "claim":
+            realm = f"http://127.0.0.1:{other_port}/token"
+            return self.fail(401, "come in", WWW_Authenticate=f'Bearer realm="{realm}",service="test",scope="repository:x:pull"')
         if words[0] != "v2" or len(words) < 5:
             return self.fail(404, "no such place")
         ill, kind, name = words[1], words[-2], words[-1]
@@ -232,6 +235,138 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         self.close_connection = True
         return False
+
+    def is_layer(self, kind, name):
+        return kind == "blobs" and self.blob(name)[:1] != b"{"
+
+    def first(self):
+        return int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+
+    def cut(self, body, length):
+        """`length` bytes of a body, from where the client wants them, and the end of the connection."""
+        first = self.first()
+        self.send_response(206 if first else 200)
+        if first:
+            self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(len(body) - first))
+        self.end_headers()
+        self.wfile.write(body[first:first + length])
+        self.wfile.flush()
+        self.close_connection = True
+        return False
+
+    def part(self, kind, name, status, headers):
+        """Cuts a layer first, then answers with what headers(first, length) has."""
+        if not self.is_layer(kind, name):
+            return True
+        body = self.blob(name)
+        if not self.first():
+            return self.cut(body, len(body) // 3)
+        self.answer(status, body[self.first():] if status == 206 else b"", **headers(self.first(), len(body)))
+        return False
+
+    def ill_range_elsewhere(self, kind, name):
+        return self.part(kind, name, 206, lambda first, n: {"Content_Range": f"bytes {first + 5}-{n - 1}/{n}"})
+
+    def ill_range_silent(self, kind, name):
+        return self.part(kind, name, 206, lambda first, n: {})
+
+    def ill_range_early(self, kind, name):
+        """More than was asked for, and says so."""
+        if not self.is_layer(kind, name):
+            return True
+        body = self.blob(name)
+        if not self.first():
+            return self.cut(body, len(body) // 3)
+        start = self.first() - 10
+        self.answer(206, body[start:], Content_Range=f"bytes {start}-{len(body) - 1}/*")
+        return False
+
+    def ill_changed(self, kind, name):
+        return self.part(kind, name, 206, lambda first, n: {"Content_Range": f"bytes {first}-{n - 1}/{n + 7}"})
+
+    def ill_shrunk(self, kind, name):
+        return self.part(kind, name, 416, lambda first, n: {"Content_Range": f"bytes */{first}"})
+
+    def ill_unasked(self, kind, name):
+        """A part, though the whole was asked for."""
+        if not self.is_layer(kind, name):
+            return True
+        body = self.blob(name)
+        self.answer(206, body[100:], Content_Range=f"bytes 100-{len(body) - 1}/{len(body)}")
+        return False
+
+    def ill_often(self, kind, name):
+        """Breaks again and again, but gets on."""
+        return self.cut(self.blob(name), 1200000) if self.is_layer(kind, name) else True
+
+    def ill_portal(self, kind, name):
+        self.answer(200, b"<html>log in first</html>", Content_Type="text/html; charset=utf-8")
+        return False
+
+    def ill_portal_blob(self, kind, name):
+        return True if kind == "manifests" else self.ill_portal(kind, name)
+
+    def ill_wrong_name(self, kind, name):
+        if kind != "manifests":
+            return True
+        body = self.blob(json.loads((layout / "index.json").read_text())["manifests"][0]["digest"])
+        self.answer(200, body, Content_Type="application/vnd.oci.image.manifest.v1+json", Docker_Content_Digest="sha256:" + "0" * 64)
+        return False
+
+    def ill_other_name(self, kind, name):
+        """A digest that nobody here computes."""
+        if kind != "manifests":
+            return True
+        body = self.blob(json.loads((layout / "index.json").read_text())["manifests"][0]["digest"])
+        self.answer(200, body, Content_Type="application/vnd.oci.image.manifest.v1+json", Docker_Content_Digest="sha512:" + "0" * 128)
+        return False
+
+    def ill_schema1(self, kind, name):
+        self.answer(200, b'{"schemaVersion": 1}', Content_Type="application/vnd.docker.distribution.manifest.v1+prettyjws")
+        return False
+
+    def ill_patient(self, kind, name):
+        self.fail(429, "tomorrow", Retry_After="3600")
+        return False
+
+    def ill_dated(self, kind, name):
+        if times("dated " + kind + name) == 1:
+            self.fail(503, "soon", Retry_After=self.date_time_string(int(time.time()) + 3))
+            return False
+        return True
+
+    def ill_claiming(self, kind, name):
+        """Blobs are elsewhere, where somebody asks for credentials."""
+        if not self.ill_basic(kind, name):
+            return False
+        if kind == "manifests":
+            return True
+        self.answer(307, Location=f"http://127.0.0.1:{other_port}/claim/{name}")
+        return False
+
+    def ill_mirrorless(self, kind, name):
+        if self.origin == "other":
+            self.fail(404, "not mirrored")
+        return self.origin != "other"
+
+    def ill_cut_mirror(self, kind, name):
+        if self.origin == "other" and self.is_layer(kind, name):
+            return self.cut(self.blob(name), len(self.blob(name)) // 3 if not self.first() else 0)
+        return True
+
+    def ill_lying_mirror(self, kind, name):
+        if self.origin == "other" and not self.is_layer(kind, name):
+            body = self.blob(name if name != "1" else json.loads((layout / "index.json").read_text())["manifests"][0]["digest"])
+            self.answer(200, body + b" ", Content_Type="application/vnd.oci.image.manifest.v1+json")
+            return False
+        return True
+
+    def ill_basic_everywhere(self, kind, name):
+        return self.ill_basic(kind, name)
+
+    def ill_basic_mirror(self, kind, name):
+        return True if self.origin == "main" else self.ill_basic(kind, name)
 
     def ill_stalling(self, kind, name):
         if kind == "manifests" or self.blob(name)[:1] == b"{":

@@ -27,13 +27,14 @@ def make_certificate(folder):
 
 
 class Registry:
-    def __init__(self, folder, secure=False):
+    def __init__(self, folder, secure=False, data=None, auth=()):
+        """`data`: the content of another one; `auth`: lines of its configuration."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.secure = secure
         self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
-        config = ["version: 0.1", "log: {level: warn}", "storage:", f"  filesystem: {{rootdirectory: {self.folder / 'data'}}}",
+        config = ["version: 0.1", "log: {level: warn}", "storage:", f"  filesystem: {{rootdirectory: {data or self.folder / 'data'}}}",
                   "  delete: {enabled: true}", "http:", f"  addr: {self.host}"]
         if secure:
             make_certificate(self.folder)
@@ -41,6 +42,7 @@ class Registry:
             (self.folder / "htpasswd").write_text(hashed)
             config += ["  tls:", f"    certificate: {self.folder / 'server.crt'}", f"    key: {self.folder / 'server.key'}",
                        "auth:", "  htpasswd:", "    realm: test", f"    path: {self.folder / 'htpasswd'}"]
+        config += auth
         (self.folder / "config.yml").write_text("\n".join(config) + "\n")
         self.process = None
 
