@@ -324,7 +324,17 @@ static int set_root(const struct reading *r, const char *url, const struct toml 
 	return host->root ? 0 : no_memory(err);
 }
 
-/* "HOST" means https. Paths are taken as they are, so those that a server would have to tidy up are refused. */
+/* Paths are taken as they are, so those that a server would have to tidy up are none of ours. */
+static bool is_plain_url(const char *url)
+{
+	const char *rest = strstr(url, "://");
+
+	if (!rest || (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0))
+		return false;
+	return !strpbrk(url, "?#") && !strstr(rest + 3, "//") && !strstr(rest, "/..");
+}
+
+/* "HOST" means https. */
 static int set_place(const struct reading *r, const char *text, const struct toml *table, struct host *host, struct error *err)
 {
 	_cleanup_free_
@@ -334,8 +344,7 @@ static int set_place(const struct reading *r, const char *text, const struct tom
 		url = NULL;
 		return no_memory(err);
 	}
-	if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) || strpbrk(url, "?#") || strstr(url + 8, "//") ||
-	    strstr(url, "/.."))
+	if (!is_plain_url(url))
 		return error_set(err, ERR_INVALID, "'%.100s' is not http:// or https:// with a host and a plain path", text);
 	if (set_origin(url, table, host, err) < 0)
 		return -1;

@@ -245,6 +245,8 @@ static void what_is_wrong_is_told(void **state)
 	} cases[] = {
 		{ "server = 1", "line 1: 'server' is a number, not a string" },
 		{ "\nserver = 'ftp://x'", "line 2: 'ftp://x' is not http://" },
+		{ "server = 'http://'", "line 1: 'http://' is not a URL" },
+		{ "server = 'http:'", "line 1: 'http:' is not http://" },
 		{ "server = 'https://'", "line 1: 'https://' is not a URL" },
 		{ "server = 'httpx://y'", "plain path" },
 		{ "server = 'https://user@x'", "not a URL" },
