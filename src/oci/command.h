@@ -25,9 +25,9 @@ struct oci {
 	const char *log;        /* file for errors; NULL: stderr alone */
 	const char *log_format; /* "text" or "json" */
 	const char *log_level;
-	const char *cgroup_manager; /* "cgroupfs"; others are refused */
+	const char *cgroup_manager; /* "cgroupfs" or "systemd" */
 	const char *rootless;       /* read and ignored but for "true" */
-	bool systemd_cgroup;
+	bool systemd_cgroup;        /* by either option; create and run alone look at it */
 	bool debug;
 	bool help, version;
 };

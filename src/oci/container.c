@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "oci/scope.h"
 #include "runtime/hook.h"
 
 void container_init(struct container *c, struct oci *oci)
@@ -147,6 +148,8 @@ static int remove_cgroup(struct container *c, struct error *err)
 		if (result < 0 && err->code != ERR_STATE)
 			return -1;
 	}
+	if (result == 0 && state->scope)
+		return scope_remove(state->scope, c->roots, err);
 	if (result == 0)
 		cgroup_prune(c->roots, state->cgroup, state->cgroup_topmost);
 	return result;

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "oci/container.h"
 #include "oci/descriptors.h"
+#include "oci/scope.h"
 #include "oci/seccomp.h"
 #include "oci/world.h"
 #include "runtime/hook.h"
@@ -31,6 +32,8 @@ struct creation {
 	struct world world;
 	struct spawner *spawner;
 	struct user_ns_spec user_ns;
+	struct scope scope;         /* with the systemd cgroup manager */
+	struct spawn_result holder; /* what is in it until the container is */
 	const struct plan *plan;
 	const char *text; /* of config.json */
 	size_t length;
@@ -77,13 +80,25 @@ static int check_terminal(const struct creation *creation, struct error *err)
  * A relative path is below a group of ours. The default is not: a group that is made for one container and pruned after it would be twice
  * the work in each hierarchy, which is a tenth of a short run's time.
  */
-static const char *choose_cgroup(struct container *c)
+static int choose_cgroup(struct creation *creation, struct error *err)
 {
+	struct container *c = creation->c;
+	struct arena *arena = &c->oci->arena;
+	struct container_state *state = &c->store.state;
 	const char *wanted = c->config.cgroups_path;
 
+	if (c->oci->systemd_cgroup) {
+		if (scope_parse(wanted, c->store.id, arena, &creation->scope, err) < 0)
+			return -1;
+		state->cgroup = creation->scope.group;
+		state->scope = creation->scope.path;
+		return 0;
+	}
 	if (!wanted)
-		return arena_printf(&c->oci->arena, "/monopod-oci-%s", c->store.id);
-	return wanted[0] == '/' ? wanted : arena_printf(&c->oci->arena, "/monopod-oci/%s", wanted);
+		state->cgroup = arena_printf(arena, "/monopod-oci-%s", c->store.id);
+	else
+		state->cgroup = wanted[0] == '/' ? wanted : arena_printf(arena, "/monopod-oci/%s", wanted);
+	return state->cgroup ? 0 : error_set(err, ERR_EXHAUSTED, "out of memory");
 }
 
 static int print_annotations(struct container *c, struct error *err)
@@ -106,11 +121,10 @@ static int write_intent(struct creation *creation, struct error *err)
 		.version = OCI_VERSION,
 		.bundle = c->bundle,
 		.rootfs = creation->world.rootfs_path ? creation->world.rootfs_path : "",
-		.cgroup = choose_cgroup(c),
 	};
 	clock_format_rfc3339(state->created, clock_realtime_ns());
-	if (!state->cgroup)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
+	if (choose_cgroup(creation, err) < 0)
+		return -1;
 	if (boot_id_read(state->boot_id, err) < 0 || print_annotations(c, err) < 0)
 		return -1;
 	if (io_replace_file(c->store.dir, "config.json", creation->text, creation->length, 0600, err) < 0)
@@ -126,6 +140,9 @@ static int make_cgroup(struct creation *creation, struct error *err)
 	char *topmost = NULL;
 
 	if (cgroup_roots_open_with("auto", resources_hierarchies(&c->config.resources), &c->roots, err) < 0)
+		return -1;
+	if (state->scope && (scope_check(c->roots, err) < 0 ||
+			     scope_start(&creation->scope, c->store.id, c->roots, creation->spawner, &creation->holder, err) < 0))
 		return -1;
 	if (cgroup_create(c->roots, state->cgroup, &c->cgroup, &topmost, err) < 0) {
 		if (err->code != ERR_EXISTS)
@@ -318,11 +335,10 @@ static int map_mounts(struct creation *creation, struct error *err)
 static int make(struct creation *creation, struct spawn_result *ret_result, struct error *err)
 {
 	struct container *c = creation->c;
-	int result;
+	int result = write_intent(creation, err) < 0 ? -1 : make_cgroup(creation, err);
 
-	if (write_intent(creation, err) < 0 || make_cgroup(creation, err) < 0)
-		return -1;
-	result = world_open(&c->config, c->store.id, c->bundle, c->roots, c->cgroup, &creation->world, err);
+	if (result == 0)
+		result = world_open(&c->config, c->store.id, c->bundle, c->roots, c->cgroup, &creation->world, err);
 	if (result == 0)
 		result = seccomp_of(&c->config, &c->oci->arena, &creation->world.spec.seccomp, err);
 	c->store.state.rootfs = creation->world.rootfs_path ? creation->world.rootfs_path : "";
@@ -331,6 +347,8 @@ static int make(struct creation *creation, struct spawn_result *ret_result, stru
 	if (result == 0)
 		result = run_plan(creation, ret_result, err);
 	close_fd(&creation->user_ns.fd);
+	if (c->store.state.scope)
+		scope_release(c->store.state.scope, c->roots, creation->spawner, &creation->holder);
 	c->store.state.rootfs = arena_strdup(&c->oci->arena, c->store.state.rootfs);
 	world_close(&creation->world);
 	return result;
@@ -386,7 +404,7 @@ static int open_spawner(struct creation *creation, struct error *err)
 {
 	const struct namespace_config *namespaces = creation->c->config.namespaces;
 	const struct namespace_config *net = &namespaces[OCI_NS_NETWORK];
-	bool in_advance = net->wanted && !net->path && !makes_user_ns(&creation->c->config);
+	bool in_advance = net->wanted && !net->path && !makes_user_ns(&creation->c->config) && !creation->c->oci->systemd_cgroup;
 
 	return spawner_open_once(in_advance ? CLONE_NEWNET : 0, &creation->spawner, err);
 }
@@ -395,7 +413,9 @@ int container_create(struct container *c, const char *id, const struct start_opt
 		     struct spawn_result *ret_result, struct error *err)
 {
 	_cleanup_buffer_ struct buffer text = BUFFER_INIT(CONFIG_BYTES_MAX);
-	struct creation creation = { .c = c, .options = options, .user_ns = { .fd = -1 }, .waits = waits };
+	struct creation creation = {
+		.c = c, .options = options, .user_ns = { .fd = -1 }, .holder = { .pidfd = -1 }, .waits = waits
+	};
 	struct error ignored = ERROR_INIT;
 	int result;
 

@@ -21,7 +21,7 @@ static const struct option_row globals[] = {
 	{ 0, "log-level", "LEVEL", OPTION_TEXT, offsetof(struct oci, log_level), "accepted for other runtimes' sake", 0, 0 },
 	{ 0, "debug", NULL, OPTION_FLAG, offsetof(struct oci, debug), "accepted for other runtimes' sake", 0, 0 },
 	{ 0, "systemd-cgroup", NULL, OPTION_FLAG, offsetof(struct oci, systemd_cgroup), "let systemd make the cgroup", 0, 0 },
-	{ 0, "cgroup-manager", "NAME", OPTION_TEXT, offsetof(struct oci, cgroup_manager), "cgroupfs", 0, 0 },
+	{ 0, "cgroup-manager", "NAME", OPTION_TEXT, offsetof(struct oci, cgroup_manager), "cgroupfs or systemd", 0, 0 },
 	{ 0, "rootless", "WORD", OPTION_TEXT, offsetof(struct oci, rootless), "auto or false", 0, 0 },
 	{ 'h', "help", NULL, OPTION_FLAG, offsetof(struct oci, help), "show this, or a command's options", 0, 0 },
 	{ 'v', "version", NULL, OPTION_FLAG, offsetof(struct oci, version), "show the versions", 0, 0 },
@@ -131,14 +131,15 @@ void oci_warn(struct oci *oci, const char *fmt, ...)
 	write_log(oci, "warning", text);
 }
 
-static int check_globals(const struct oci *oci, struct error *err)
+static int check_globals(struct oci *oci, struct error *err)
 {
 	if (oci->log_format && strcmp(oci->log_format, "json") != 0 && strcmp(oci->log_format, "text") != 0)
 		return error_set(err, ERR_INVALID, "--log-format is 'text' or 'json', not '%s'", oci->log_format);
 	if (oci->root[0] != '/')
 		return error_set(err, ERR_INVALID, "--root '%s' is not an absolute path", oci->root);
-	if (oci->systemd_cgroup || (oci->cgroup_manager && strcmp(oci->cgroup_manager, "cgroupfs") != 0))
-		return error_set(err, ERR_UNIMPLEMENTED, "the systemd cgroup manager is not supported here; use cgroupfs");
+	if (oci->cgroup_manager && strcmp(oci->cgroup_manager, "cgroupfs") != 0 && strcmp(oci->cgroup_manager, "systemd") != 0)
+		return error_set(err, ERR_INVALID, "--cgroup-manager is 'cgroupfs' or 'systemd', not '%.64s'", oci->cgroup_manager);
+	oci->systemd_cgroup = oci->systemd_cgroup || (oci->cgroup_manager && !strcmp(oci->cgroup_manager, "systemd"));
 	if (oci->rootless && !strcmp(oci->rootless, "true"))
 		return error_set(err, ERR_UNIMPLEMENTED, "--rootless is not supported: this runtime needs root");
 	return 0;

@@ -122,6 +122,7 @@ static void take_over(struct store *store, const cJSON *json)
 		.start_ticks = read_ticks(json),
 		.cgroup = copy_text(store, json, "cgroup"),
 		.cgroup_topmost = copy_text(store, json, "cgroupTopmost"),
+		.scope = copy_text(store, json, "scope"),
 	};
 	copy_fixed(json, "created", state->created, sizeof(state->created));
 	copy_fixed(json, "bootId", state->boot_id, sizeof(state->boot_id));

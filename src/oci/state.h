@@ -44,6 +44,7 @@ struct container_state {
 	char boot_id[BOOT_ID_SIZE];
 	const char *cgroup;         /* NULL: none */
 	const char *cgroup_topmost; /* of those made for it */
+	const char *scope;          /* of the systemd scope that it is in; NULL: none */
 	const char *annotations;    /* a JSON object; NULL: none */
 	unsigned first_step;        /* of those after the wait: index in the plan, and what each is, for the errors of `start` */
 	const char *const *steps;   /* NULL-terminated; NULL: none */

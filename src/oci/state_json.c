@@ -89,6 +89,8 @@ static bool add_ours(cJSON *json, const struct container_state *state)
 		return false;
 	if (state->cgroup_topmost && !cJSON_AddStringToObject(json, "cgroupTopmost", state->cgroup_topmost))
 		return false;
+	if (state->scope && !cJSON_AddStringToObject(json, "scope", state->scope))
+		return false;
 	return cJSON_AddStringToObject(json, "startTicks", ticks) && cJSON_AddStringToObject(json, "bootId", state->boot_id) &&
 	       add_steps(json, state);
 }

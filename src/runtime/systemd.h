@@ -30,10 +30,14 @@ int systemd_load(struct error *err);
 /* "a-b.slice" is the group "/a.slice/a-b.slice", "-.slice" the root, "". free(). ERR_INVALID for what is no name of a slice. */
 int systemd_slice_path(const char *slice, char **ret_path, struct error *err);
 
+/* ERR_INVALID for what is no name of a unit. */
+int systemd_check_unit(const char *unit, struct error *err);
+
 /* "/a/b-c" as a slice, "a-b_c.slice", as kubelets spell it. free(); NULL when memory is out. */
 char *systemd_slice_name(const char *path);
 
-/* A delegated scope in that slice without limits, with the process in it. ERR_UNAVAILABLE when the bus or systemd does not answer. */
-int systemd_start_scope(const char *unit, const char *slice, pid_t pid, struct error *err);
+/* A delegated scope in that slice without limits, with the process in it; `what` it is, for people. ERR_UNAVAILABLE when the bus or systemd
+ * does not answer. */
+int systemd_start_scope(const char *unit, const char *slice, const char *what, pid_t pid, struct error *err);
 
 #endif

@@ -57,9 +57,7 @@ int systemd_load(struct error *err)
 	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
 	if (!library)
-		return error_set(err, ERR_STATE,
-				 "the systemd cgroup driver needs %s: install it, or set runtime.cgroup_driver to cgroupfs",
-				 LIBRARY);
+		return error_set(err, ERR_STATE, "the systemd cgroup driver needs %s: install it, or choose cgroupfs", LIBRARY);
 #define FIND(function)                                                                                                             \
 	if (find(library, #function, &lib.function, err) < 0)                                                                      \
 		return -1;
@@ -71,7 +69,7 @@ int systemd_load(struct error *err)
 
 struct conversation {
 	sd_bus *bus;
-	const char *unit;
+	const char *unit, *slice, *description;
 	bool over; /* the unit's job was removed */
 	char result[32];
 	int64_t until_us;
@@ -169,10 +167,10 @@ static int call(struct conversation *c, sd_bus_message *message, const char *wha
 /* ---- the message ---- */
 
 /* Accounting turns the controllers on; without TasksMax a scope would get systemd's default, which nobody asked for. */
-static int append_properties(sd_bus_message *m, const char *slice, pid_t pid)
+static int append_properties(sd_bus_message *m, const struct conversation *c, pid_t pid)
 {
 	static const char *const on[] = { "Delegate", "CPUAccounting", "MemoryAccounting", "TasksAccounting", "IOAccounting" };
-	int r = lib.sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", "pod of monopod", "Slice", "s", slice,
+	int r = lib.sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", c->description, "Slice", "s", c->slice,
 					  "PIDs", "au", 1, (uint32_t)pid, "DefaultDependencies", "b", 0, "CollectMode", "s",
 					  "inactive-or-failed", "TasksMax", "t", UINT64_MAX);
 
@@ -181,14 +179,14 @@ static int append_properties(sd_bus_message *m, const char *slice, pid_t pid)
 	return r;
 }
 
-static int build_start(sd_bus_message *m, const char *unit, const char *slice, pid_t pid)
+static int build_start(sd_bus_message *m, const struct conversation *c, pid_t pid)
 {
-	int r = lib.sd_bus_message_append(m, "ss", unit, "fail");
+	int r = lib.sd_bus_message_append(m, "ss", c->unit, "fail");
 
 	if (r >= 0)
 		r = lib.sd_bus_message_open_container(m, 'a', "(sv)");
 	if (r >= 0)
-		r = append_properties(m, slice, pid);
+		r = append_properties(m, c, pid);
 	if (r >= 0)
 		r = lib.sd_bus_message_close_container(m);
 	return r < 0 ? r : lib.sd_bus_message_append(m, "a(sa(sv))", 0);
@@ -196,7 +194,7 @@ static int build_start(sd_bus_message *m, const char *unit, const char *slice, p
 
 /* ---- the call ---- */
 
-static int start_scope(struct conversation *c, const char *slice, pid_t pid, const char *what, struct error *err)
+static int start_scope(struct conversation *c, pid_t pid, const char *what, struct error *err)
 {
 	sd_bus_message *message = NULL;
 	int r = -1;
@@ -204,13 +202,13 @@ static int start_scope(struct conversation *c, const char *slice, pid_t pid, con
 	if (subscribe(c, what, err) == 0 &&
 	    check_built(lib.sd_bus_message_new_method_call(c->bus, &message, SERVICE, OBJECT, MANAGER, "StartTransientUnit"), what,
 			err) == 0 &&
-	    check_built(build_start(message, c->unit, slice, pid), what, err) == 0 && call(c, message, what, err) == 0)
+	    check_built(build_start(message, c, pid), what, err) == 0 && call(c, message, what, err) == 0)
 		r = await_job(c, what, err);
 	(void)lib.sd_bus_message_unref(message);
 	return r;
 }
 
-int systemd_start_scope(const char *unit, const char *slice, pid_t pid, struct error *err)
+int systemd_start_scope(const char *unit, const char *slice, const char *description, pid_t pid, struct error *err)
 {
 	struct conversation c;
 	char what[320];
@@ -218,8 +216,10 @@ int systemd_start_scope(const char *unit, const char *slice, pid_t pid, struct e
 
 	(void)snprintf(what, sizeof(what), "start unit %.255s", unit);
 	r = dial(&c, unit, what, err);
+	c.slice = slice;
+	c.description = description;
 	if (r == 0)
-		r = start_scope(&c, slice, pid, what, err);
+		r = start_scope(&c, pid, what, err);
 	hang_up(&c);
 	return r;
 }

@@ -21,6 +21,15 @@ bool systemd_is_init(void)
 	return access("/run/systemd/system", F_OK) == 0;
 }
 
+int systemd_check_unit(const char *unit, struct error *err)
+{
+	size_t len = strlen(unit);
+
+	if (len > UNIT_NAME_LEN || unit[0] == '.' || unit[strspn(unit, UNIT_LETTERS)])
+		return error_set(err, ERR_INVALID, "'%.255s' is not the name of a systemd unit", unit);
+	return 0;
+}
+
 static int check_slice(const char *slice, struct error *err)
 {
 	size_t len = strlen(slice), stem = len - strlen(SUFFIX);

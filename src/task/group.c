@@ -110,7 +110,7 @@ int group_adopt_init(struct node *node, const char *parent, const char *path, pi
 
 	if (!slice)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	if (systemd_start_scope(strrchr(parent, '/') + 1, slice, init, err) < 0)
+	if (systemd_start_scope(strrchr(parent, '/') + 1, slice, "pod of monopod", init, err) < 0)
 		return -1;
 	return cgroup_move(node->cgroups, path, init, err);
 }

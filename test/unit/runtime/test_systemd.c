@@ -68,7 +68,7 @@ static void a_dead_bus_is_said(void **state)
 		skip();
 	}
 	assert_int_equal(setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1), 0);
-	expect_error(systemd_start_scope("monopod-test.scope", "monopod.slice", 1, &err), ERR_UNAVAILABLE,
+	expect_error(systemd_start_scope("monopod-test.scope", "monopod.slice", "a test", 1, &err), ERR_UNAVAILABLE,
 		     "start unit monopod-test.scope: the system bus");
 }
 
