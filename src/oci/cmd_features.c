@@ -47,8 +47,8 @@ static bool add_cgroup(cJSON *object)
 	cJSON *cgroup = cJSON_AddObjectToObject(object, "cgroup");
 
 	return cgroup && cJSON_AddBoolToObject(cgroup, "v1", true) && cJSON_AddBoolToObject(cgroup, "v2", true) &&
-	       cJSON_AddBoolToObject(cgroup, "systemd", false) && cJSON_AddBoolToObject(cgroup, "systemdUser", false) &&
-	       cJSON_AddBoolToObject(cgroup, "rdma", false);
+	       cJSON_AddBoolToObject(cgroup, "systemd", true) && cJSON_AddBoolToObject(cgroup, "systemdUser", false) &&
+	       cJSON_AddBoolToObject(cgroup, "rdma", true);
 }
 
 static bool add_seccomp(cJSON *object)
@@ -58,27 +58,31 @@ static bool add_seccomp(cJSON *object)
 					       "SCMP_ACT_TRACE",        "SCMP_ACT_TRAP",        NULL };
 	static const char *const operators[] = { "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",        "SCMP_CMP_LE",
 						 "SCMP_CMP_LT", "SCMP_CMP_NE", "SCMP_CMP_MASKED_EQ", NULL };
+	/* all that we take, some without effect for a process of one thread: the kernel need not know them */
+	static const char *const flags[] = { "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
+					     "SECCOMP_FILTER_FLAG_SPEC_ALLOW", NULL };
 	cJSON *seccomp = cJSON_AddObjectToObject(object, "seccomp");
 
 	return seccomp && cJSON_AddBoolToObject(seccomp, "enabled", true) && add_list(seccomp, "actions", actions) &&
-	       add_list(seccomp, "operators", operators);
+	       add_list(seccomp, "operators", operators) && add_list(seccomp, "knownFlags", flags) &&
+	       add_list(seccomp, "supportedFlags", flags);
 }
 
 static bool add_mount_extensions(cJSON *object)
 {
 	cJSON *extensions = cJSON_AddObjectToObject(object, "mountExtensions");
 
-	return extensions && add_switch(extensions, "idmap", false);
+	return extensions && add_switch(extensions, "idmap", true);
 }
 
 static bool add_linux(cJSON *root)
 {
-	static const char *const namespaces[] = { "cgroup", "ipc", "mount", "network", "pid", "user", "uts", NULL };
+	static const char *const namespaces[] = { "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts", NULL };
 	cJSON *object = cJSON_AddObjectToObject(root, "linux");
 
 	return object && add_list(object, "namespaces", namespaces) && add_capabilities(object) && add_cgroup(object) &&
 	       add_seccomp(object) && add_switch(object, "apparmor", true) && add_switch(object, "selinux", true) &&
-	       add_switch(object, "intelRdt", false) && add_mount_extensions(object);
+	       add_switch(object, "intelRdt", false) && add_switch(object, "netDevices", false) && add_mount_extensions(object);
 }
 
 cJSON *features_document(void)

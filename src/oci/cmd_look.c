@@ -63,9 +63,9 @@ static int run_ps(struct oci *oci, const void *opts, char **args, int n_args, st
 	size_t n = 0;
 
 	(void)n_args;
+	container_init(&c, oci);
 	if (options->format && !json && strcmp(options->format, "table") != 0)
 		return error_set(err, ERR_INVALID, "--format is 'table' or 'json', not '%s'", options->format);
-	container_init(&c, oci);
 	if (container_open(&c, args[0], false, err) < 0)
 		return -1;
 	if (c.cgroup && cgroup_list_processes(c.cgroup, &oci->arena, &pids, &n, err) < 0)

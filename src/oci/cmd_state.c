@@ -100,9 +100,9 @@ static int run_kill(struct oci *oci, const void *opts, char **args, int n_args, 
 	enum container_status status;
 	int signo = n_args > 1 ? parse_signal(args[1]) : SIGTERM;
 
+	container_init(&c, oci);
 	if (signo == 0)
 		return error_set(err, ERR_INVALID, "'%s' is not a signal", args[1]);
-	container_init(&c, oci);
 	if (container_open(&c, args[0], false, err) < 0)
 		return -1;
 	status = container_status(&c);

@@ -282,6 +282,30 @@ def test_features_and_spec(oci, tmp_path):
     assert "spec: 1." in oci.call("--version").stdout
 
 
+def test_what_features_says_is_true(oci, tmp_path):
+    """Every mount option that it lists is taken for a bind or a tmpfs, every namespace for a container; what it denies is refused by name."""
+    features = json.loads(oci.call("features").stdout)
+    linux = features["linux"]
+    assert linux["cgroup"] == {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": True}
+    assert linux["mountExtensions"] == {"idmap": {"enabled": True}}
+    (tmp_path / "d").mkdir()
+    special = {"idmap", "ridmap", "bind", "rbind"}  # test_oci_mounts.py has them
+    plain = [o for o in features["mountOptions"] if o not in special and o != "tmpcopyup"]
+    assert len(plain) > 40 and special | {"tmpcopyup"} < set(features["mountOptions"])
+
+    def mounts(config):
+        for i, option in enumerate(plain):
+            config["mounts"].append({"destination": f"/b{i}", "source": str(tmp_path / "d"), "options": ["rbind", option]})
+            config["mounts"].append({"destination": f"/t{i}", "type": "tmpfs", "source": "tmpfs", "options": [option]})
+        config["linux"]["namespaces"] = [{"type": t} for t in linux["namespaces"] if t != "user" and (t != "time" or os.path.exists("/proc/self/ns/time"))]
+    assert oci.shell("ft1", "grep -c '/[bt][0-9]* ' /proc/self/mountinfo", mounts).strip() == str(2 * len(plain))
+    for name in ("intelRdt", "netDevices"):
+        assert linux[name] == {"enabled": False}
+        assert f"linux.{name}" in oci.refused("ft2", lambda c, name=name: c["linux"].update({name: {"x": {"y": "z"}}}))
+    assert "listenerPath" in oci.refused("ft3", lambda c: c["linux"].update(seccomp={"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x"}))
+    assert "SCMP_ACT_NOTIFY" not in linux["seccomp"]["actions"]
+
+
 def test_names_that_are_paths_are_refused(oci):
     oci.configure(None, "true")
     for name in ["../x", "a/b", "..", "", "a\nb", "x" * 300]:

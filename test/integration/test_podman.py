@@ -93,6 +93,13 @@ def test_pause_and_kill(podman):
     podman.call("kill", "held")
 
 
+def test_a_tmpfs_and_a_root_that_is_read_only(podman):
+    """Podman asks for tmpcopyup by itself."""
+    script = "ls /etc/passwd; touch /etc/new /run/new /tmp/new && ! touch /bin/new"
+    result = podman.run("--rm", "--read-only", "--tmpfs", "/etc", IMAGE, "sh", "-c", script, check=False)
+    assert (result.returncode, result.stdout) == (0, "/etc/passwd\n"), result.stderr
+
+
 def test_a_terminal(podman):
     assert podman.run("--rm", "--tty", IMAGE, "sh", "-c", "test -t 0 && echo terminal").stdout == "terminal\n"
 
