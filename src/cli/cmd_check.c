@@ -8,6 +8,8 @@
 #include "cli/command.h"
 #include "cli/json.h"
 #include "cli/table.h"
+#include "cli/text.h"
+#include "proto/admin.pb-c.h"
 #include "proto/cri.pb-c.h"
 #include "runtime/features.h"
 
@@ -118,14 +120,11 @@ static void check_daemon(struct checks *c)
 	check_conditions(c);
 }
 
-static int run_check(struct cli *cli, const void *opts, char **args, int n_args, struct error *err)
+static int check_host_and_daemon(struct cli *cli, struct error *err)
 {
 	static const char *const headings[] = { "WHAT", "STATE", "FOUND", NULL };
 	struct checks checks = { .cli = cli, .advice = "", .json = cli->json ? cJSON_CreateArray() : NULL };
 
-	(void)opts;
-	(void)args;
-	(void)n_args;
 	table_init(&checks.table, &cli->arena, headings);
 	check_host(&checks);
 	check_daemon(&checks);
@@ -140,12 +139,93 @@ static int run_check(struct cli *cli, const void *opts, char **args, int n_args,
 	return checks.bad ? CLI_EXIT_FAILURE : CLI_EXIT_OK;
 }
 
+/* ---- images ---- */
+
+struct check_options {
+	bool images;
+	bool repair;
+};
+
+static const struct option_row check_rows[] = {
+	{ 'i', "images", NULL, OPTION_FLAG, offsetof(struct check_options, images),
+	  "verify the image store instead: every manifest, configuration and file of every layer", 0, 0 },
+	{ 0, "repair", NULL, OPTION_FLAG, offsetof(struct check_options, repair),
+	  "with --images: remove the images that need what is damaged, unless a container runs on them", 0, 0 },
+	NO_MORE_OPTIONS,
+};
+
+static void print_texts(struct cli *cli, const char *title, char **texts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		(void)fprintf(cli->out, "    %s%s\n", title, text_clean(&cli->arena, texts[i]));
+}
+
+static void print_damage(struct cli *cli, const Admin__ImageDamage *damage)
+{
+	(void)fprintf(cli->out, "%s is damaged:\n", damage->object);
+	print_texts(cli, "", damage->details, damage->n_details);
+	if (damage->more_details > 0)
+		(void)fprintf(cli->out, "    and %u more\n", damage->more_details);
+	print_texts(cli, "needed by ", damage->images, damage->n_images);
+	(void)fprintf(cli->out, "    %s: %s\n", damage->repaired ? "repaired" : "to mend", damage->advice);
+}
+
+static void print_damages(struct cli *cli, const Admin__CheckImagesResponse *reply)
+{
+	char bytes[TEXT_BYTES_SIZE];
+
+	for (size_t i = 0; i < reply->n_damages; i++)
+		print_damage(cli, reply->damages[i]);
+	text_bytes(bytes, reply->bytes);
+	(void)fprintf(cli->out, "%u images, %u layers with %llu entries and %s: %zu damaged objects\n", reply->images,
+		      reply->layers, (unsigned long long)reply->entries, bytes, reply->n_damages);
+}
+
+static int check_images(struct cli *cli, bool repair, struct error *err)
+{
+	Admin__CheckImagesRequest request = ADMIN__CHECK_IMAGES_REQUEST__INIT;
+	_cleanup_message_ Admin__CheckImagesResponse *reply = NULL;
+	int code = CLI_EXIT_OK;
+
+	request.repair = repair;
+	reply = (Admin__CheckImagesResponse *)cli_call(cli, "CheckImages", &request.base, err);
+	if (!reply)
+		return CLI_FAILED;
+	for (size_t i = 0; i < reply->n_damages; i++) {
+		if (!reply->damages[i]->repaired)
+			code = CLI_EXIT_FAILURE;
+	}
+	if (!cli->json)
+		print_damages(cli, reply);
+	else if (json_print_message(&reply->base, cli->out, err) < 0)
+		return CLI_FAILED;
+	return code;
+}
+
+static int run_check(struct cli *cli, const void *opts, char **args, int n_args, struct error *err)
+{
+	const struct check_options *options = opts;
+
+	(void)args;
+	(void)n_args;
+	if (options->repair && !options->images)
+		return cli_usage(err, "%s", "--repair goes with --images");
+	return options->images ? check_images(cli, options->repair, err) : check_host_and_daemon(cli, err);
+}
+
 const struct command subcommand_check = {
 	.name = "check",
 	.arguments = "",
 	.summary = "say what this host lacks to run pods",
 	.text = "Probes what the kernel must offer, says what each thing is needed for and how to mend it, and asks the daemon how "
 		"it is.\n"
-		"The exit code is 1 when something that is required is missing.",
+		"The exit code is 1 when something that is required is missing.\n"
+		"\n"
+		"With --images asks the daemon to verify all that its image store holds, while it serves, and says of each damaged "
+		"object "
+		"which\n"
+		"images need it and what to do. The exit code is 1 when something is damaged and was not repaired.",
+	.options = check_rows,
+	.options_size = sizeof(struct check_options),
 	.run = run_check,
 };

@@ -85,7 +85,7 @@ int cli_check_memory(const struct cli *cli, struct error *err);
 /* One row each, in cmd_NAME.c. */
 extern const struct command subcommand_check, subcommand_config, subcommand_events, subcommand_exec, subcommand_explain,
 	subcommand_help, subcommand_images, subcommand_import, subcommand_inspect, subcommand_logs, subcommand_oci, subcommand_pods,
-	subcommand_ps, subcommand_pull, subcommand_rm, subcommand_rmi, subcommand_run, subcommand_serve, subcommand_stop,
-	subcommand_trace, subcommand_version;
+	subcommand_prune, subcommand_ps, subcommand_pull, subcommand_rm, subcommand_rmi, subcommand_run, subcommand_serve,
+	subcommand_stop, subcommand_trace, subcommand_version;
 
 #endif

@@ -29,9 +29,10 @@ static const struct service {
 
 static int64_t default_timeout_ms(const char *method)
 {
-	static const char *const transfers[] = { "PullImage", "ImportImage" };
-	static const char *const slow[] = { "RunPodSandbox",  "StopPodSandbox", "RemovePodSandbox", "CreateContainer",
-					    "StartContainer", "StopContainer",  "RemoveContainer",  "RemoveImage" };
+	static const char *const transfers[] = { "PullImage", "ImportImage", "CheckImages" };
+	static const char *const slow[] = { "RunPodSandbox",   "StopPodSandbox", "RemovePodSandbox",
+					    "CreateContainer", "StartContainer", "StopContainer",
+					    "RemoveContainer", "RemoveImage",    "PruneImages" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(transfers); i++) {
 		if (strcmp(method, transfers[i]) == 0)

@@ -39,6 +39,7 @@ check_fn check_stream_images;
 check_fn check_image_status;
 check_fn check_remove_image;
 check_fn check_import_image;
+check_fn check_prune_images;
 check_fn check_explain_container;
 
 #endif

@@ -32,6 +32,9 @@ CHECK_BY_RULES(check_import_image, TEXT(Admin__ImportImageRequest, path, text_pa
 	       TEXT(Admin__ImportImageRequest, name, text_optional_image),
 	       TEXTS(Admin__ImportImageRequest, only, CHECK_MAX_ITEMS, text_image))
 
+/* A hundred years are older than any image. */
+CHECK_BY_RULES(check_prune_images, NUMBER64(Admin__PruneImagesRequest, min_age_seconds, 0, INT64_C(100) * 366 * 24 * 3600))
+
 static const struct rule pod_filter_rules[] = {
 	TEXT(Cri__PodSandboxFilter, id, text_optional_id),
 	SELECTOR_RULE(Cri__PodSandboxFilter),

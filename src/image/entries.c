@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/strv.h"
 #include "image/reference.h"
 #include "image/store.h"
-#include "base/strv.h"
 
 /* Shortest part of an id that is taken for one; shorter ones are names. */
 #define MIN_ID_PREFIX 12
@@ -220,8 +220,7 @@ int image_list(struct image_store *store, struct image ***ret_images, size_t *re
 	return 0;
 }
 
-/* Takes the entry out of the list. Returns the store's reference on its version. */
-static struct version *unlist_locked(struct entry *entry)
+struct version *entry_unlist_locked(struct entry *entry)
 {
 	struct version *version = entry->current;
 
@@ -243,7 +242,7 @@ static int remove_entry(struct image_store *store, const char *reference, struct
 	(void)pthread_mutex_lock(&store->lock);
 	result = find_locked(store, reference, &entry, err);
 	if (result == 0 && entry) {
-		version = unlist_locked(entry);
+		version = entry_unlist_locked(entry);
 		held = entry->versions > 1 || atomic_load(&version->image.refs) > 1;
 	}
 	(void)pthread_mutex_unlock(&store->lock);
@@ -276,7 +275,7 @@ void image_store_settle(struct image_store *store)
 		(void)pthread_mutex_lock(&store->lock);
 		for (struct entry *entry = store->entries; entry && !unwanted; entry = entry->hh.next) {
 			if (entry->awaited)
-				unwanted = unlist_locked(entry);
+				unwanted = entry_unlist_locked(entry);
 		}
 		(void)pthread_mutex_unlock(&store->lock);
 		(void)pthread_mutex_unlock(&store->disk_lock);

@@ -40,6 +40,7 @@ struct layer {
 	unsigned refs; /* entries, and pulls in progress */
 	uint64_t bytes, inodes;
 	bool opaque_root; /* hides every layer below it */
+	unsigned counted; /* private to prune.c */
 	UT_hash_handle hh;
 };
 
@@ -129,6 +130,9 @@ int version_new(struct entry *entry, char **tags, char **digests, struct version
 
 /* Makes `version` the current one, under both locks. Returns the former, whose reference is the caller's; may be NULL. */
 struct version *version_publish(struct version *version);
+
+/* Takes the entry out of the list. Returns the store's reference on its version. */
+struct version *entry_unlist_locked(struct entry *entry);
 
 /* Frees the entry and everything it owns but its references on layers. NULL is fine. */
 void entry_free(struct entry *entry);

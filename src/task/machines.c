@@ -8,12 +8,11 @@
 #include "task/node.h"
 
 static const struct machine *const machines[] = {
-	&run_pod_machine,          &stop_pod_machine,         &remove_pod_machine,
-	&create_container_machine, &start_container_machine,  &stop_container_machine,
-	&exit_container_machine,   &remove_container_machine, &exec_sync_machine,
-	&reopen_log_machine,       &status_machine,           &pull_image_machine,
-	&import_image_machine,     &remove_image_machine,     &explain_container_machine,
-	&update_container_machine, &update_pod_machine,       &watch_pull_machine,
+	&run_pod_machine,           &stop_pod_machine,         &remove_pod_machine,     &create_container_machine,
+	&start_container_machine,   &stop_container_machine,   &exit_container_machine, &remove_container_machine,
+	&exec_sync_machine,         &reopen_log_machine,       &status_machine,         &pull_image_machine,
+	&prune_images_machine,      &check_images_machine,     &import_image_machine,   &remove_image_machine,
+	&explain_container_machine, &update_container_machine, &update_pod_machine,     &watch_pull_machine,
 };
 
 void machines_register(void)

@@ -16,6 +16,8 @@ extern const struct machine exec_sync_machine;
 extern const struct machine reopen_log_machine;
 extern const struct machine pull_image_machine;
 extern const struct machine import_image_machine;
+extern const struct machine prune_images_machine;
+extern const struct machine check_images_machine;
 extern const struct machine remove_image_machine;
 extern const struct machine status_machine;
 extern const struct machine explain_container_machine;

@@ -55,6 +55,8 @@ operation_fn op_image_fs_info;
 /* proto/admin.proto. */
 operation_fn op_watch_pull;
 operation_fn op_import_image;
+operation_fn op_prune_images;
+operation_fn op_check_images;
 operation_fn op_list_machines;
 operation_fn op_explain_container;
 

@@ -7,7 +7,7 @@ from harness.pods import log_lines, pod, start
 
 
 def test_help_for_every_command(daemon):
-    commands = ["serve", "ps", "pods", "images", "pull", "import", "logs", "exec", "run", "rm", "inspect", "events", "check", "version", "config"]
+    commands = ["serve", "ps", "pods", "images", "pull", "import", "prune", "logs", "exec", "run", "rm", "inspect", "events", "check", "version", "config"]
     overview = daemon.cli("help").stdout
     for command in commands:
         assert command in overview

@@ -119,3 +119,54 @@ def test_a_descriptor_must_come_with_the_connection(daemon):
                                             response_deserializer=admin_pb2.ImportImageResponse.FromString)(
             admin_pb2.ImportImageRequest(path="/dev/stdin", attached=True), timeout=10)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT and "no descriptor came" in caught.value.details()
+
+
+def test_prune_removes_what_nothing_uses(daemon, made, image, logs):
+    client = daemon.client()
+    daemon.cli("import", str(made("docker.io/library/unused:1")))
+    moved = [made("docker.io/library/moves:1", text) for text in ("old", "new")]
+    for path in moved:
+        daemon.cli("import", str(path))
+    with pod(client, "user", logs) as (pod_id, config):
+        start(client, pod_id, config, image, ["sleep", "1000"])
+        before = names(daemon)
+        dry = daemon.cli("prune", "--dry-run").stdout
+        assert "1 image, 4.0KiB would be freed" in dry and names(daemon) == before
+        assert "1 image, 4.0KiB freed" in daemon.cli("prune").stdout and names(daemon) == before
+        assert "0 images, 0B freed" in daemon.cli("prune", "--all", "--older-than", "10h").stdout
+        reply = json.loads(daemon.cli("-o", "json", "prune", "--all", "--dry-run").stdout)
+        assert {tag for gone in reply["images"] for tag in gone["repoTags"]} == {"docker.io/library/unused:1", "docker.io/library/moves:1"}
+        assert "docker.io/library/unused:1" in daemon.cli("prune", "--all").stdout
+        assert names(daemon) == {image}, "the image of a container stays"
+
+
+def test_check_finds_damage_and_repairs_it(daemon, made, image, logs):
+    path = made("docker.io/library/broken:1")
+    daemon.cli("import", str(path))
+    assert "0 damaged objects" in daemon.cli("check", "--images").stdout
+    [file] = store_of(daemon).glob("layers/*/fs/made")
+    file.write_bytes(b"X" * file.stat().st_size)
+    found = daemon.cli("check", "--images", check=False)
+    assert found.returncode == 1
+    assert "made: holds something else than was unpacked" in found.stdout and "needed by docker.io/library/broken:1" in found.stdout
+    repaired = daemon.cli("-o", "json", "check", "--images", "--repair")
+    assert [damage["repaired"] for damage in json.loads(repaired.stdout)["damages"]] == [True]
+    assert "docker.io/library/broken:1" not in names(daemon) and image in names(daemon)
+    daemon.cli("import", str(path))
+    assert file.read_bytes() == b"docker.io/library/broken:1"
+    assert "0 damaged objects" in daemon.cli("check", "--images").stdout
+
+
+def test_check_leaves_what_a_container_runs_on(daemon, made, logs):
+    client, name = daemon.client(), "docker.io/library/runs:1"
+    path = made(name)
+    daemon.cli("import", str(path))
+    with pod(client, "runs", logs) as (pod_id, config):
+        start(client, pod_id, config, name, ["sleep", "1000"])
+        [file] = store_of(daemon).glob("layers/*/fs/made")
+        file.unlink()
+        found = daemon.cli("check", "--images", "--repair", check=False)
+        assert found.returncode == 1 and "made: is missing" in found.stdout and "containers run on it" in found.stdout
+        assert name in names(daemon)
+    assert daemon.cli("check", "--images", "--repair").returncode == 0 and name not in names(daemon)
+    assert daemon.cli("check", "--repair", check=False).returncode == 2

@@ -49,6 +49,8 @@ OP_STUB(op_remove_image)
 OP_STUB(op_image_fs_info)
 OP_STUB(op_watch_pull)
 OP_STUB(op_import_image)
+OP_STUB(op_prune_images)
+OP_STUB(op_check_images)
 OP_STUB(op_list_machines)
 OP_STUB(op_explain_container)
 
