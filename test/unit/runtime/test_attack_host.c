@@ -153,7 +153,7 @@ static void cve_2021_30465_swapped_for_the_hosts_files(void **state)
 	assert_return_code(chmod(script, 0755), errno);
 	assert_return_code(symlink(in_place(state, "canary"), in_place(state, "shared/link")), errno);
 	swapper_start(&swapper, in_place(state, "shared/dir"), in_place(state, "shared/link"));
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < 120; i++) {
 		struct container_spec spec = box_spec(in_place(state, "root"));
 		struct mount_spec mounts[N_MOUNTS];
 		struct error err = ERROR_INIT;
@@ -161,7 +161,7 @@ static void cve_2021_30465_swapped_for_the_hosts_files(void **state)
 		char target[32];
 
 		(void)snprintf(target, sizeof(target), "/data/dir");
-		if (i % 2) /* one that is still to be made, each time */
+		if (i % 4) /* one that is still to be made, each time */
 			(void)snprintf(target, sizeof(target), "/data/dir/made%d", i);
 		memcpy(mounts, box_mounts, sizeof(box_mounts));
 		mounts[N_MOUNTS - 2] =
