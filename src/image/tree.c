@@ -169,6 +169,17 @@ int tree_open_parent(struct tree *tree, const char *path, const char **ret_name,
 	return fd;
 }
 
+bool tree_is_covered(const struct tree *tree, const char *path)
+{
+	char parent[PATH_MAX];
+	const char *name;
+	_cleanup_fd_ int fd = -1;
+
+	split(path, parent, &name);
+	fd = open_beneath(tree->rootfd, parent);
+	return fd < 0 && (errno == ENOTDIR || errno == ELOOP);
+}
+
 int tree_open_existing_parent(const struct tree *tree, const char *path, const char **ret_name, struct error *err)
 {
 	char parent[PATH_MAX];

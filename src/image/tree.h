@@ -39,7 +39,10 @@ int tree_clean_path(const char *raw, char ret_path[PATH_MAX], struct error *err)
  * The descriptor belongs to the tree and is good until the next call. */
 int tree_open_parent(struct tree *tree, const char *path, const char **ret_name, struct error *err);
 
-/* As above, but creates nothing and leaves the tree's own descriptor alone; the caller closes the result. */
+/* Whether something that is no directory stands where one above `path` would have to be: a file, a link, a white-out. */
+bool tree_is_covered(const struct tree *tree, const char *path);
+
+/* As tree_open_parent(), but creates nothing and leaves the tree's own descriptor alone; the caller closes the result. */
 int tree_open_existing_parent(const struct tree *tree, const char *path, const char **ret_name, struct error *err);
 
 /* Removes whatever bears the name, with everything below it. */

@@ -333,14 +333,31 @@ static int apply_marker(struct untar *u, struct entry *entry, struct error *err)
 	return is_opaque ? u->options->on_opaque(u->options->arg, entry->path, err) : 0;
 }
 
+static bool is_marker(const struct untar *u, const char *name)
+{
+	return u->options->is_layer && !strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX));
+}
+
+/* umoci writes a white-out for each file of a directory that was removed or has become something else. There, what hides the directory hides
+ * them too. */
+static bool is_idle_whiteout(const struct untar *u, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && is_marker(u, slash + 1) && strncmp(slash + 1, WHITEOUT_META, strlen(WHITEOUT_META)) != 0 &&
+	       tree_is_covered(&u->tree, path);
+}
+
 static int place_entry(struct untar *u, struct entry *entry, struct error *err)
 {
 	if (attributes_check(entry->e, err) < 0)
 		return -1;
+	if (is_idle_whiteout(u, entry->path))
+		return 0;
 	entry->dirfd = tree_open_parent(&u->tree, entry->path, &entry->name, err);
 	if (entry->dirfd < 0)
 		return -1;
-	if (u->options->is_layer && !strncmp(entry->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)))
+	if (is_marker(u, entry->name))
 		return apply_marker(u, entry, err);
 	if (archive_entry_filetype(entry->e) == AE_IFDIR && !archive_entry_hardlink(entry->e) ? make_directory(u, entry, err) < 0
 											      : make_other(u, entry, err) < 0)
