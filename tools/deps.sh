@@ -69,6 +69,7 @@ docker-registry         a real registry, on loopback
 skopeo                  fills it
 nginx-light|nginx       stands in front of it, and is slow, flaky, redirecting or lying
 umoci                   makes image layers
+buildah                 and does so in another way
 zstd                    compresses some of them
 openssl                 a private CA for it
 apache2-utils|htpasswd  its password file
