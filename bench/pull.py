@@ -106,7 +106,7 @@ class Monopod:
         self.daemon = Daemon(cgroup, command, [build / "monopod", "--socket", self.socket, "version"], folder / "log")
 
     def pull(self, image):
-        return [build / "monopod", "--socket", self.socket, "pull", "--quiet", image]
+        return [build / "bench/pull_image", self.socket, image]
 
     def stop(self):
         self.daemon.stop()
@@ -141,13 +141,13 @@ class ContainerdCri(Containerd):
     def start(self, folder, cgroup):
         super().start(folder, cgroup)
         for _ in range(100):
-            if subprocess.run([build / "monopod", "--socket", self.socket, "version"], capture_output=True).returncode == 0:
+            if subprocess.run([build / "monopod", "--socket", self.socket, "images"], capture_output=True).returncode == 0:
                 return
             time.sleep(0.05)
         raise RuntimeError("containerd's CRI does not answer")
 
     def pull(self, image):
-        return [build / "monopod", "--socket", self.socket, "pull", "--quiet", image]
+        return [build / "bench/pull_image", self.socket, image]
 
 
 class Podman:
