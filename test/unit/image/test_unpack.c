@@ -553,6 +553,58 @@ static int probe_inflater(int fd)
 	return 0;
 }
 
+/* By system call: a sanitizer's allocator would end the process instead. */
+static bool can_map(size_t size)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+}
+
+static int probe_unpacker_limits(int fd)
+{
+	struct error err;
+	int n = 0;
+
+	EXPECT(1, can_map((size_t)1 << 30));
+	EXPECT(2, confine_unpacker(fd, 4096, &err) == 0);
+	EXPECT(3, !can_map((size_t)1 << 30) && errno == ENOMEM);
+	EXPECT(4, can_map((size_t)64 << 20));
+	while (n < 2000 && openat(fd, "exists", O_RDONLY) >= 0)
+		n++;
+	EXPECT(5, n > 300 && n < 600 && errno == EMFILE);
+	return 0;
+}
+
+static int probe_inflater_limits(int fd)
+{
+	struct error err;
+
+	EXPECT(1, confine_inflater(&err) == 0);
+	EXPECT(2, !can_map((size_t)1 << 30) && errno == ENOMEM);
+	EXPECT(3, can_map((size_t)140 << 20)); /* the window of zstd */
+	EXPECT(4, write(fd, "x", 1) < 0 && errno == EFBIG);
+	return 0;
+}
+
+static void the_cage_has_limits(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_
+	char *path = fixture_path(p->dir, "exists");
+	int file;
+
+	need_root();
+#ifdef __SANITIZE_THREAD__
+	print_message("skipped: the thread sanitizer does not survive a memory limit\n");
+	skip();
+#endif
+	fixture_write(p->dir, "exists", "x", 1);
+	file = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(file >= 0);
+	assert_int_equal(in_child(probe_unpacker_limits, p->fd), 0);
+	assert_int_equal(in_child(probe_inflater_limits, file), 0);
+	(void)close(file);
+}
+
 static void the_cage_holds(void **state)
 {
 	struct place *p = *state;
@@ -715,6 +767,7 @@ static const struct CMUnitTest tests[] = {
 	CASE(no_descriptor_stays),
 	CASE(damage_is_told_from_nonsense),
 	CASE(the_cage_holds),
+	CASE(the_cage_has_limits),
 	CASE(the_real_children_are_in_it),
 	CASE(a_hanging_child_is_no_trap),
 };

@@ -401,6 +401,148 @@ static void hostile_archives_are_refused_cve_2021_32760_cve_2025_47290(void **st
 	}
 }
 
+/* A header block as it is, followed by its data in whole blocks. `size_field` replaces the octal size when it is set. */
+struct forged {
+	const char *name, *prefix;
+	char type;
+	const char *size_field; /* 12 bytes */
+	const char *data;
+	size_t data_len;
+	bool wrong_sum;
+};
+
+static size_t forge(char *out, const struct forged *f)
+{
+	size_t blocks = (f->data_len + 511) / 512;
+	unsigned sum = 0;
+
+	memset(out, 0, 512 * (1 + blocks));
+	(void)snprintf(out, 100, "%s", f->name);
+	memcpy(out + 100, "0000644", 8);
+	memcpy(out + 108, "0000000", 8);
+	memcpy(out + 116, "0000000", 8);
+	(void)snprintf(out + 124, 12, "%011zo", f->data_len);
+	if (f->size_field)
+		memcpy(out + 124, f->size_field, 12);
+	memcpy(out + 136, "00000000000", 12);
+	memset(out + 148, ' ', 8);
+	out[156] = f->type;
+	memcpy(out + 257, "ustar\00000", 8);
+	(void)snprintf(out + 345, 155, "%s", f->prefix ? f->prefix : "");
+	for (int i = 0; i < 512; i++)
+		sum += (unsigned char)out[i];
+	(void)snprintf(out + 148, 8, "%06o", sum + f->wrong_sum);
+	if (f->data_len > 0)
+		memcpy(out + 512, f->data, f->data_len);
+	return 512 * (1 + blocks);
+}
+
+#define PAX(record)                                                                                                                \
+	{                                                                                                                          \
+		.name = "pax", .type = 'x', .data = (record), .data_len = sizeof(record) - 1                                       \
+	}
+#define PLAIN                                                                                                                      \
+	{                                                                                                                          \
+		.name = "f", .type = '0', .data = "x", .data_len = 1                                                               \
+	}
+
+/* What no writer of archives makes: each is refused, and leaves nothing but, at most, the files before it. */
+static void forged_headers_are_refused(void **state)
+{
+	static const struct {
+		struct forged headers[2];
+		const char *why; /* NULL: any sentence */
+	} cases[] = {
+		{ { { .name = "f", .type = '0', .wrong_sum = true } }, "tar" },
+		{ { { .name = "f", .type = '0', .size_field = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" } }, NULL },
+		{ { { .name = "f", .type = '0', .size_field = "\x80\0\0\0\x40\0\0\0\0\0\0\0" } }, "files of more than" },
+		{ { { .name = "f", .type = '0', .size_field = "77777777777" } }, "files of more than" },
+		{ { { .name = "x", .prefix = "a/../..", .type = '0' } }, "'..' in a path" },
+		{ { PAX("11 path=..\n"), PLAIN }, "'..' in a path" },
+		{ { PAX("10 uid=-5\n"), PLAIN }, NULL },
+		{ { PAX("18 uid=4294967295\n"), PLAIN }, "out of range" },
+		{ { PAX("26 size=99999999999999999\n"), PLAIN }, "files of more than" },
+		{ { { .name = "pax", .type = 'x', .size_field = "77777777777" } }, NULL },
+		{ { { .name = "long", .type = 'L', .size_field = "77777777777" } }, NULL },
+		{ { { .name = "long", .type = 'K', .size_field = "77777777777" } }, NULL },
+	};
+	const struct untar_options options = { .is_layer = true, .max_bytes = 1 << 20, .max_inodes = 100, .on_opaque = on_opaque };
+	char *tar = calloc(1, 8192);
+
+	need_root();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = ERROR_INIT;
+		struct untar_usage usage;
+		struct place *p = *state;
+		size_t len = forge(tar, &cases[i].headers[0]);
+
+		if (cases[i].headers[1].name)
+			len += forge(tar + len, &cases[i].headers[1]);
+		memset(tar + len, 0, 1024);
+		if (untar_bytes(p, (struct bytes){ tar, len + 1024 }, &options, &usage, &err) == 0)
+			fail_msg("case %zu was taken", i);
+		if (cases[i].why && !strstr(err.text, cases[i].why))
+			fail_msg("case %zu: %s", i, err.text);
+		assert_true(err.code == ERR_INVALID || err.code == ERR_EXHAUSTED);
+		assert_false(fixture_exists("/tmp", "x"));
+		(void)tear_down(state);
+		(void)set_up(state);
+	}
+	free(tar);
+}
+
+/* A name ends at its first NUL, for the reader as for the kernel: nothing behind it counts. */
+static void names_end_at_a_nul(void **state)
+{
+	static const struct forged headers[] = { PAX("16 path=a\0/../b\n"), PLAIN };
+	const struct untar_options options = { .is_layer = true, .max_bytes = 1 << 20, .max_inodes = 100, .on_opaque = on_opaque };
+	struct place *p = *state;
+	struct error err = ERROR_INIT;
+	struct untar_usage usage;
+	char *tar = calloc(1, 8192);
+	size_t len = forge(tar, &headers[0]);
+
+	need_root();
+	len += forge(tar + len, &headers[1]);
+	if (untar_bytes(p, (struct bytes){ tar, len + 1024 }, &options, &usage, &err) == 0)
+		assert_true(S_ISREG(stat_of(p, "a").st_mode));
+	assert_true(fixture_count(p->dir, ".") <= 1);
+	assert_false(fixture_exists(p->dir, "b"));
+	free(tar);
+}
+
+/* An earlier entry lays out something that a write would go through. */
+static void devices_fifos_and_links_are_not_written_to(void **state)
+{
+	static const struct item items[] = {
+		{ .name = "kept", .type = 'f', .data = "kept" },
+		{ .name = "device", .type = 'c', .rdev = RDEV(1, 3) },
+		{ .name = "fifo", .type = 'p' },
+		{ .name = "link", .type = 'l', .data = "kept" },
+		{ .name = "dangling", .type = 'l', .data = "made-through-a-link" },
+		{ .name = "second", .type = 'h', .data = "kept" },
+		{ .name = "device", .type = 'f', .data = "new" },
+		{ .name = "fifo", .type = 'f', .data = "new" },
+		{ .name = "link", .type = 'f', .data = "new" },
+		{ .name = "dangling", .type = 'f', .data = "new" },
+		{ .name = "second", .type = 'f', .data = "new" },
+	};
+	static const char *const names[] = { "device", "fifo", "link", "dangling", "second" };
+	struct place *p = *state;
+
+	need_root();
+	(void)alarm(30); /* opening a fifo for writing would wait for ever */
+	UNTAR(p, items);
+	(void)alarm(0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_true(S_ISREG(stat_of(p, names[i]).st_mode));
+		assert_content(p, names[i], "new");
+	}
+	assert_content(p, "kept", "kept");
+	assert_int_equal(stat_of(p, "kept").st_nlink, 1);
+	assert_false(fixture_exists(p->dir, "made-through-a-link"));
+}
+
 static void depth_is_limited(void **state)
 {
 	char path[2 * (TREE_MAX_DEPTH + 1) + 1] = "";
@@ -669,6 +811,9 @@ int main(void)
 		CASE(whiteouts_below_what_is_no_directory),
 		CASE(later_entries_replace_earlier_ones),
 		CASE(hostile_archives_are_refused_cve_2021_32760_cve_2025_47290),
+		CASE(forged_headers_are_refused),
+		CASE(names_end_at_a_nul),
+		CASE(devices_fifos_and_links_are_not_written_to),
 		CASE(depth_is_limited),
 		CASE(sparse_files),
 		CASE(attributes_are_chosen),
