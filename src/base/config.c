@@ -81,6 +81,18 @@ static const struct option options[] = {
 	NUMBER_OPTION("image", max_layer_bytes, "17179869184", 1 << 20, INT64_C(1) << 50, "Largest layer, unpacked."),
 	NUMBER_OPTION("image", pull_progress_timeout_ms, "60000", 1000, 3600000,
 		      "A pull that receives nothing for this long has failed."),
+	NUMBER_OPTION("image", max_parallel_pulls, "16", 1, 32,
+		      "Images that are pulled or imported at the same time; the others wait in the order in which they came. A\n"
+		      "kubelet asks for one after another (serializeImagePulls), or for as many as maxParallelImagePulls says."),
+	NUMBER_OPTION("image", max_parallel_downloads, "12", 1, 64,
+		      "Layers that are downloaded and unpacked at the same time, of all images together. The image with the\n"
+		      "fewest of them is served next."),
+	NUMBER_OPTION("image", max_parallel_downloads_per_image, "3", 1, 16, "And of one image."),
+	NUMBER_OPTION("image", keep_partial_pulls_ms, "3600000", 0, INT64_C(30) * 24 * 3600 * 1000,
+		      "Layers of a pull that did not come to its end serve the next one for this long; 0: they go at once."),
+	TEXT_OPTION("image", pinned_images, "", NULL,
+		    "Images that the kubelet's garbage collection leaves alone: names, separated by commas; * stands for any\n"
+		    "characters (docker.io/library/*)."),
 
 	TEXT_OPTION("net", bridge, "monopod0", config_check_link,
 		    "Bridge of the embedded network, which serves when there is no CNI configuration."),

@@ -50,6 +50,10 @@ struct config {
 	char *auth_file;           /* credentials of the node, in the form of Docker's config.json; "": none */
 	int64_t max_layer_bytes;   /* unpacked */
 	int64_t pull_progress_timeout_ms;
+	int64_t max_parallel_pulls;                                       /* of images; the others wait in their order */
+	int64_t max_parallel_downloads, max_parallel_downloads_per_image; /* of layers */
+	int64_t keep_partial_pulls_ms;                                    /* layers of an image that did not come whole */
+	char *pinned_images;                                              /* comma-separated names; see image/pins.h */
 
 	/* [net] */
 	char *bridge;   /* name of the embedded default bridge */

@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <utlist.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "image/store.h"
 #include "base/strv.h"
+#include "image/store.h"
 
 void collector_wake_locked(struct image_store *store)
 {
@@ -72,11 +74,12 @@ static void remove_garbage(struct entry *entry)
 
 static struct layer *next_unused_layer(struct image_store *store)
 {
+	int64_t now_us = clock_monotonic_us();
 	struct layer *layer;
 
 	(void)pthread_mutex_lock(&store->lock);
 	for (layer = store->layers; layer; layer = layer->hh.next) {
-		if (layer->state == LAYER_READY && layer->refs == 0) {
+		if (layer->state == LAYER_READY && layer->refs == 0 && layer->keep_until_us <= now_us) {
 			layer->state = LAYER_REMOVING;
 			break;
 		}
@@ -87,9 +90,11 @@ static struct layer *next_unused_layer(struct image_store *store)
 
 static void forget_layer(struct image_store *store, struct layer *layer)
 {
+	struct image_fs_usage usage = layer_usage(store, layer);
+
 	(void)pthread_mutex_lock(&store->lock);
-	store->used_bytes -= layer->bytes;
-	store->used_inodes -= layer->inodes;
+	store->used_bytes -= usage.used_bytes;
+	store->used_inodes -= usage.inodes;
 	HASH_DEL(store->layers, layer);
 	(void)pthread_cond_broadcast(&store->changed);
 	(void)pthread_mutex_unlock(&store->lock);
@@ -131,14 +136,27 @@ void collect_now(struct image_store *store)
 	(void)pthread_mutex_unlock(&store->collect_lock);
 }
 
+/* A layer that is kept for a while may be due. Returns whether it is. */
+static bool wait_until_due_locked(struct image_store *store)
+{
+	int64_t due_us = unlisted_due_us_locked(store);
+	const struct timespec until = { .tv_sec = due_us / 1000000, .tv_nsec = due_us % 1000000 * 1000 };
+
+	if (due_us == INT64_MAX)
+		return pthread_cond_wait(&store->changed, &store->lock) == ETIMEDOUT;
+	return pthread_cond_timedwait(&store->changed, &store->lock, &until) == ETIMEDOUT;
+}
+
 /* Returns false when the store closes. */
 static bool wait_for_work(struct image_store *store)
 {
 	bool closing;
 
 	(void)pthread_mutex_lock(&store->lock);
-	while (!store->wake && !store->closing)
-		(void)pthread_cond_wait(&store->changed, &store->lock);
+	while (!store->wake && !store->closing) {
+		if (wait_until_due_locked(store))
+			break;
+	}
 	store->wake = false;
 	closing = store->closing;
 	(void)pthread_mutex_unlock(&store->lock);

@@ -68,6 +68,7 @@ int version_new(struct entry *entry, char **tags, char **digests, struct version
 		.layer_dirs = entry->layer_dirs,
 		.n_layers = strv_count(entry->layer_dirs),
 		.pulled_realtime_ns = entry->pulled_realtime_ns,
+		.pinned = pins_have(&entry->store->pins, tags) || pins_have(&entry->store->pins, digests),
 		.refs = 1,
 	};
 	*ret_version = version;

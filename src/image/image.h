@@ -28,12 +28,20 @@ struct image_store;
 
 struct image_store_config {
 	const char *root;
-	const char *certs_dir;           /* directories, separated by colons: see image/hosts.h */
-	const char *insecure_registries; /* comma-separated HOST[:PORT]: plain HTTP */
-	const char *auth_file;           /* credentials of the node: see image/auth_file.h; NULL or "": none */
-	int64_t max_layer_bytes;         /* unpacked */
-	int64_t progress_timeout_ms;     /* a transfer that moves no byte for so long is given up */
+	const char *certs_dir;            /* directories, separated by colons: see image/hosts.h */
+	const char *insecure_registries;  /* comma-separated HOST[:PORT]: plain HTTP */
+	const char *auth_file;            /* credentials of the node: see image/auth_file.h; NULL or "": none */
+	int64_t max_layer_bytes;          /* unpacked */
+	int64_t progress_timeout_ms;      /* a transfer that moves no byte for so long is given up */
+	unsigned max_downloads;           /* layers at the same time, of all images; 0: STORE_DOWNLOADS */
+	unsigned max_downloads_per_image; /* at most 16; 0: STORE_DOWNLOADS_PER_IMAGE */
+	const char *pinned;               /* names, separated by commas (pins.h); may be NULL */
+	int64_t keep_unlisted_ms;         /* layers of an image that did not come whole serve the next try for so long */
 };
+
+/* What registries and other engines are used to; and four images of that. */
+#define STORE_DOWNLOADS_PER_IMAGE 3
+#define STORE_DOWNLOADS 12
 
 /* Blocks. Reads all records; damaged ones are logged and left alone. ERR_STATE when another process has the store open. Ignores SIGPIPE
  * in this process, as its pipes and libcurl need it. main() must call image_unpack_main() first thing when it is started by the name
@@ -63,6 +71,7 @@ struct image {
 	char **layer_dirs; /* absolute, topmost first: ready for struct overlay_spec */
 	size_t n_layers;
 	int64_t pulled_realtime_ns;
+	bool pinned;           /* by the configuration */
 	_Atomic unsigned refs; /* private */
 };
 

@@ -348,6 +348,14 @@ static int make_durable(struct install *in, struct error *err)
 	return syncfs(in->store->rootfd) < 0 ? error_sys(err, errno, "sync %s", in->store->root) : 0;
 }
 
+static void mark_listed_locked(struct entry *entry)
+{
+	for (size_t i = 0; i < entry->n_layers; i++) {
+		entry->layers[i]->was_listed = true;
+		entry->layers[i]->keep_until_us = 0;
+	}
+}
+
 static int commit_names(struct install *in, struct entry *entry, bool is_new, struct image **ret_image, struct error *err)
 {
 	struct renaming *list = NULL;
@@ -361,6 +369,7 @@ static int commit_names(struct install *in, struct entry *entry, bool is_new, st
 		result = is_new ? index_entry_locked(entry, err) : 0;
 		if (result == 0) {
 			publish_locked(list);
+			mark_listed_locked(entry);
 			*ret_image = image_ref(&entry->current->image);
 		}
 		(void)pthread_mutex_unlock(&in->store->lock);
@@ -397,12 +406,21 @@ static int commit(struct install *in, struct image **ret_image, struct error *er
 	return -1;
 }
 
+static void drop_blobs(struct install *in)
+{
+	for (size_t i = 0; i < in->n_manifests; i++)
+		blob_delete_unneeded(in->store, in->manifests[i].digest);
+	blob_delete_unneeded(in->store, in->config_text.digest);
+}
+
 int install_commit(struct install *in, struct image **ret_image, struct error *err)
 {
 	int result;
 
 	(void)pthread_mutex_lock(&in->store->disk_lock);
 	result = commit(in, ret_image, err);
+	if (result < 0)
+		drop_blobs(in);
 	(void)pthread_mutex_unlock(&in->store->disk_lock);
 	return result;
 }

@@ -82,6 +82,20 @@ int layer_acquire(struct image_store *store, const char *diff_id, const atomic_b
 	return result;
 }
 
+/* layers/HEX and the "fs" in it. */
+struct image_fs_usage layer_usage(const struct image_store *store, const struct layer *layer)
+{
+	return (struct image_fs_usage){ layer->bytes + 2 * store->dir_bytes, layer->inodes + 2 };
+}
+
+static void count_usage_locked(struct image_store *store, const struct layer *layer)
+{
+	struct image_fs_usage usage = layer_usage(store, layer);
+
+	store->used_bytes += usage.used_bytes;
+	store->used_inodes += usage.inodes;
+}
+
 /* A directory of that name can only be left over from a record that was damaged: whatever it holds, the new one is whole. */
 static int replace_leftover(struct image_store *store, const char *ingest_name, const char *hex, struct error *err)
 {
@@ -102,6 +116,7 @@ int layer_publish(struct image_store *store, struct layer *layer, const char *in
 
 	if (fault_here("image", "publish_layer"))
 		return error_set(err, ERR_INTERNAL, "fault");
+	unlisted_note(store, ingest_name, layer);
 	if (renameat(store->ingestfd, ingest_name, store->layersfd, hex) < 0) {
 		if (errno != EEXIST && errno != ENOTEMPTY)
 			return error_sys(err, errno, "rename layer %s", hex);
@@ -110,8 +125,7 @@ int layer_publish(struct image_store *store, struct layer *layer, const char *in
 	}
 	(void)pthread_mutex_lock(&store->lock);
 	layer->state = LAYER_READY;
-	store->used_bytes += layer->bytes;
-	store->used_inodes += layer->inodes;
+	count_usage_locked(store, layer);
 	(void)pthread_cond_broadcast(&store->changed);
 	(void)pthread_mutex_unlock(&store->lock);
 	return 0;
@@ -135,8 +149,10 @@ void layer_release(struct image_store *store, struct layer *layer)
 {
 	(void)pthread_mutex_lock(&store->lock);
 	layer_release_locked(layer);
-	if (layer->refs == 0)
+	if (layer->refs == 0) {
+		unlisted_keep_locked(store, layer);
 		collector_wake_locked(store);
+	}
 	(void)pthread_mutex_unlock(&store->lock);
 }
 
@@ -154,18 +170,11 @@ static int check_layer_dir(struct image_store *store, struct layer *layer, struc
 	return 0;
 }
 
-int layer_load(struct image_store *store, const char *diff_id, uint64_t bytes, uint64_t inodes, struct layer **ret_layer,
-	       struct error *err)
+int layer_adopt(struct image_store *store, const char *diff_id, uint64_t bytes, uint64_t inodes, struct layer **ret_layer,
+		struct error *err)
 {
-	struct layer *layer;
+	struct layer *layer = add_layer_locked(store, diff_id, LAYER_READY);
 
-	HASH_FIND_STR(store->layers, diff_id, layer);
-	if (layer) {
-		layer->refs++;
-		*ret_layer = layer;
-		return 0;
-	}
-	layer = add_layer_locked(store, diff_id, LAYER_READY);
 	if (!layer)
 		return error_set(err, ERR_EXHAUSTED, "out of memory for a layer");
 	if (check_layer_dir(store, layer, err) < 0) {
@@ -173,20 +182,36 @@ int layer_load(struct image_store *store, const char *diff_id, uint64_t bytes, u
 		free(layer);
 		return -1;
 	}
+	layer->refs = 0;
 	layer->bytes = bytes;
 	layer->inodes = inodes;
-	store->used_bytes += bytes;
-	store->used_inodes += inodes;
+	count_usage_locked(store, layer);
+	*ret_layer = layer;
+	return 0;
+}
+
+int layer_load(struct image_store *store, const char *diff_id, uint64_t bytes, uint64_t inodes, struct layer **ret_layer,
+	       struct error *err)
+{
+	struct layer *layer;
+
+	HASH_FIND_STR(store->layers, diff_id, layer);
+	if (!layer && layer_adopt(store, diff_id, bytes, inodes, &layer, err) < 0)
+		return -1;
+	layer->refs++;
+	layer->was_listed = true;
 	*ret_layer = layer;
 	return 0;
 }
 
 void layer_unload(struct image_store *store, struct layer *layer)
 {
+	struct image_fs_usage usage = layer_usage(store, layer);
+
 	if (--layer->refs > 0)
 		return;
-	store->used_bytes -= layer->bytes;
-	store->used_inodes -= layer->inodes;
+	store->used_bytes -= usage.used_bytes;
+	store->used_inodes -= usage.inodes;
 	HASH_DEL(store->layers, layer);
 	free(layer);
 }

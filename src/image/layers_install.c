@@ -2,14 +2,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/mem.h"
 #include "image/install.h"
 #include "image/unpack.h"
 
-/* Downloads in parallel per image: what registries and other engines are used to. */
-#define MAX_WORKERS 3
+/* The most that max_downloads_per_image may ask for. */
+#define MAX_WORKERS 16
 
 /* How often the watching thread looks at cancellation and tells progress. */
 #define WATCH_NS 100000000
@@ -22,6 +23,7 @@ struct crew {
 	size_t next; /* layer that nobody has taken yet */
 	unsigned working;
 	bool failed;
+	struct slot_user slots;
 	struct error first_error;
 	_Atomic uint64_t done_bytes[MANIFEST_MAX_LAYERS];
 	_Atomic unsigned state[MANIFEST_MAX_LAYERS]; /* enum pull_layer_state */
@@ -70,30 +72,39 @@ static int stream_layer(struct crew *crew, size_t i, int dirfd, int listing_fd, 
 	return result;
 }
 
+static int unpack_in_ingest(struct crew *crew, size_t i, struct layer *layer, const char *name, int dirfd, struct error *err)
+{
+	_cleanup_fd_ int listing_fd = ingest_make_listing(crew->in->store, name, err);
+	struct unpack_result result;
+	struct stat listing;
+
+	if (listing_fd < 0 || stream_layer(crew, i, dirfd, listing_fd, &result, err) < 0)
+		return -1;
+	layer->bytes = result.bytes + (fstat(listing_fd, &listing) == 0 ? store_blocks((uint64_t)listing.st_size) : 0);
+	layer->inodes = result.inodes + 1;
+	layer->opaque_root = result.opaque_root;
+	return layer_publish(crew->in->store, layer, name, err);
+}
+
 static int unpack_new_layer(struct crew *crew, size_t i, struct layer *layer, struct error *err)
 {
 	struct image_store *store = crew->in->store;
 	char name[INGEST_NAME_SIZE];
-	struct unpack_result result;
 	int dirfd = -1;
-	_cleanup_fd_ int listing_fd = -1;
 	int done = -1;
 
-	if (ingest_make(store, name, &dirfd, err) == 0) {
-		listing_fd = ingest_make_listing(store, name, err);
-		done = listing_fd < 0 ? -1 : stream_layer(crew, i, dirfd, listing_fd, &result, err);
+	if (slots_take(&store->slots, &crew->slots, &crew->stop, err) < 0) {
+		layer_abandon(store, layer);
+		return -1;
 	}
+	if (ingest_make(store, name, &dirfd, err) == 0)
+		done = unpack_in_ingest(crew, i, layer, name, dirfd, err);
 	close_fd(&dirfd);
-	if (done == 0) {
-		layer->bytes = result.bytes;
-		layer->inodes = result.inodes;
-		layer->opaque_root = result.opaque_root;
-		done = layer_publish(store, layer, name, err);
-	}
 	if (done < 0) {
 		ingest_drop(store, name);
 		layer_abandon(store, layer);
 	}
+	slots_give(&store->slots, &crew->slots);
 	return done;
 }
 
@@ -223,16 +234,19 @@ static void watch(struct crew *crew)
 /* Starts as many as can be; one is enough. */
 static int start_workers(struct crew *crew, pthread_t workers[MAX_WORKERS], unsigned *ret_n, struct error *err)
 {
+	unsigned wanted = crew->in->store->max_downloads_per_image;
 	int result = 0;
 
-	crew->working = MAX_WORKERS;
-	for (*ret_n = 0; *ret_n < MAX_WORKERS; (*ret_n)++) {
+	if (wanted > crew->in->manifest.n_layers)
+		wanted = crew->in->manifest.n_layers > 0 ? (unsigned)crew->in->manifest.n_layers : 1;
+	crew->working = wanted;
+	for (*ret_n = 0; *ret_n < wanted; (*ret_n)++) {
 		result = pthread_create(&workers[*ret_n], NULL, run_worker, crew);
 		if (result)
 			break;
 	}
 	(void)pthread_mutex_lock(&crew->lock);
-	crew->working -= MAX_WORKERS - *ret_n;
+	crew->working -= wanted - *ret_n;
 	(void)pthread_mutex_unlock(&crew->lock);
 	return *ret_n > 0 ? 0 : error_sys(err, result, "start a thread");
 }

@@ -3,10 +3,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
-#include "base/mem.h"
 #include "base/json.h"
+#include "base/mem.h"
 
 enum media_use { USE_NONE, USE_IMAGE, USE_INDEX, USE_CONFIG, USE_LAYER, USE_FOREIGN, USE_SCHEMA1 };
 
@@ -228,58 +227,5 @@ int manifest_parse(const char *text, size_t len, const char *content_type, struc
 		return error_prefix(err, "manifest");
 	*ret_manifest = manifest;
 	manifest = (struct manifest){ 0 };
-	return 0;
-}
-
-struct platform platform_host(void)
-{
-	static const struct {
-		const char *machine; /* uname -m */
-		struct platform platform;
-	} known[] = {
-		{ "x86_64", { "linux", "amd64", "" } },    { "aarch64", { "linux", "arm64", "v8" } },
-		{ "armv7l", { "linux", "arm", "v7" } },    { "ppc64le", { "linux", "ppc64le", "" } },
-		{ "riscv64", { "linux", "riscv64", "" } }, { "s390x", { "linux", "s390x", "" } },
-	};
-	struct utsname name;
-
-	(void)uname(&name);
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (!strcmp(known[i].machine, name.machine))
-			return known[i].platform;
-	}
-	return (struct platform){ "linux", "unknown", "" };
-}
-
-/* 0: not for us; higher is better. A variant that is written must be ours: amd64/v3 does not run everywhere. */
-static int rank_entry(const struct manifest_entry *entry, const struct platform *platform, size_t n_entries)
-{
-	if (!*entry->os && !*entry->architecture)
-		return n_entries == 1;
-	if (strcmp(entry->os, platform->os) != 0 || strcmp(entry->architecture, platform->architecture) != 0)
-		return 0;
-	if (!strcmp(entry->variant, platform->variant))
-		return 3;
-	return !*entry->variant ? 2 : 0;
-}
-
-int manifest_choose(const struct manifest *index, const struct platform *platform, const struct manifest_entry **ret_entry,
-		    struct error *err)
-{
-	const struct manifest_entry *best = NULL;
-	int best_rank = 0;
-
-	for (size_t i = 0; i < index->n_entries; i++) {
-		int rank = rank_entry(&index->entries[i], platform, index->n_entries);
-
-		if (rank > best_rank) {
-			best_rank = rank;
-			best = &index->entries[i];
-		}
-	}
-	if (!best)
-		return error_set(err, ERR_NOT_FOUND, "index of %zu manifests has none for %s/%s", index->n_entries, platform->os,
-				 platform->architecture);
-	*ret_entry = best;
 	return 0;
 }

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/strv.h"
 #include "image/install.h"
 #include "image/reference.h"
 #include "image/registry.h"
-#include "base/strv.h"
 
 struct registry_source {
 	struct blob_source source;
@@ -96,6 +96,7 @@ int image_pull(struct image_store *store, const struct pull_request *request, st
 		return -1;
 	if (pull(store, request, &ref, ret_image, err) == 0)
 		return 0;
+	unlisted_make_room(store, err);
 	(void)error_prefix(err, "pull %.300s", request->reference);
 	/* kubelet tells a registry that is down from an image that is not there by the start of the text. */
 	if (err->code == ERR_UNAVAILABLE)

@@ -19,11 +19,11 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/json.h"
-#include "image/store.h"
 #include "base/strv.h"
+#include "image/store.h"
 
 #define RECORD_VERSION 1
 
@@ -110,7 +110,7 @@ static void record_name(const char *id, char name[RECORD_NAME_SIZE])
 	(void)snprintf(name, RECORD_NAME_SIZE, "%s" RECORD_SUFFIX, digest_hex(id));
 }
 
-int record_write(const struct entry *entry, char *const *tags, char *const *digests, bool removed, struct error *err)
+int record_write(struct entry *entry, char *const *tags, char *const *digests, bool removed, struct error *err)
 {
 	char name[RECORD_NAME_SIZE];
 	char *text;
@@ -123,6 +123,11 @@ int record_write(const struct entry *entry, char *const *tags, char *const *dige
 		return -1;
 	record_name(entry->id, name);
 	result = replace_synced(entry->store->imagesfd, name, text, err);
+	if (result == 0) {
+		(void)pthread_mutex_lock(&entry->store->lock);
+		entry->record_bytes = store_blocks(strlen(text));
+		(void)pthread_mutex_unlock(&entry->store->lock);
+	}
 	cJSON_free(text);
 	return result;
 }
@@ -236,6 +241,7 @@ static int index_entry(struct entry *entry, const cJSON *json, struct error *err
 struct candidate {
 	char id[DIGEST_TEXT_SIZE];
 	int64_t changed_ns;
+	uint64_t len;
 	cJSON *json;
 };
 
@@ -247,6 +253,7 @@ static int load_candidate(struct image_store *store, const struct candidate *c, 
 		return error_set(err, ERR_EXHAUSTED, "out of memory for an image");
 	entry->store = store;
 	memcpy(entry->id, c->id, sizeof(entry->id));
+	entry->record_bytes = store_blocks(c->len);
 	if (load_entry(entry, c->json, err) == 0 && index_entry(entry, c->json, err) == 0)
 		return 0;
 	for (size_t i = 0; i < entry->n_layers; i++)
@@ -273,6 +280,7 @@ static int parse_candidate(struct image_store *store, const char *name, struct c
 	memcpy(ret->id, id, sizeof(ret->id));
 	if (read_time(json, "changed_realtime_ns", &ret->changed_ns, err) < 0)
 		return -1;
+	ret->len = text.len;
 	ret->json = steal_ptr(&json);
 	return 0;
 }

@@ -12,9 +12,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/strv.h"
 #include "image/child.h"
 #include "image/http.h"
-#include "base/strv.h"
 
 static int open_directory(const struct image_store *store, const char *name, int *ret_fd, struct error *err)
 {
@@ -59,6 +59,27 @@ static int open_directories(struct image_store *store, struct error *err)
 	return open_directory(store, "ingest", &store->ingestfd, err);
 }
 
+/* Zero where directories take no blocks of their own (tmpfs, small ones on XFS). */
+static int measure_directory(struct image_store *store, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(store->ingestfd, &st) < 0)
+		return error_sys(err, errno, "look at %s/ingest", store->root);
+	store->dir_bytes = (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+/* Without it nothing is kept over a restart. */
+static void read_boot_id(struct image_store *store)
+{
+	_cleanup_buffer_ struct buffer text = BUFFER_INIT(64);
+	struct error ignored;
+
+	if (io_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, &ignored) == 0 && text.len >= STORE_BOOT_ID_SIZE - 1)
+		memcpy(store->boot_id, text.data, STORE_BOOT_ID_SIZE - 1);
+}
+
 /* With a record that could not be read nobody knows what it needs: then everything stays. */
 static int load(struct image_store *store, struct error *err)
 {
@@ -66,7 +87,7 @@ static int load(struct image_store *store, struct error *err)
 
 	if (record_load_all(store, &damaged, err) < 0)
 		return -1;
-	return damaged > 0 ? 0 : collect_orphans(store, err);
+	return collect_orphans(store, damaged > 0, err);
 }
 
 static int copy_config(struct image_store *store, const struct image_store_config *config, struct error *err)
@@ -79,6 +100,9 @@ static int copy_config(struct image_store *store, const struct image_store_confi
 	store->max_layer_bytes = config->max_layer_bytes;
 	store->progress_timeout_ms = config->progress_timeout_ms;
 	store->auth_file = strdup(config->auth_file ? config->auth_file : "");
+	store->keep_unlisted_ms = config->keep_unlisted_ms;
+	store->max_downloads_per_image =
+		config->max_downloads_per_image ? config->max_downloads_per_image : STORE_DOWNLOADS_PER_IMAGE;
 	if (!store->root || !store->certs_dir || !store->insecure_registries || !store->auth_file)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (store->max_layer_bytes <= 0 || store->progress_timeout_ms <= 0)
@@ -102,9 +126,11 @@ static void init_locks(struct image_store *store)
 
 static int start(struct image_store *store, const struct image_store_config *config, struct error *err)
 {
-	if (copy_config(store, config, err) < 0 || http_init(err) < 0)
+	if (copy_config(store, config, err) < 0 || pins_parse(config->pinned ? config->pinned : "", &store->pins, err) < 0 ||
+	    http_init(err) < 0)
 		return -1;
-	if (open_directories(store, err) < 0 || load(store, err) < 0)
+	read_boot_id(store);
+	if (open_directories(store, err) < 0 || measure_directory(store, err) < 0 || load(store, err) < 0)
 		return -1;
 	return collector_start(store, err);
 }
@@ -117,6 +143,7 @@ int image_store_open(const struct image_store_config *config, struct image_store
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	store->rootfd = store->blobsfd = store->layersfd = store->imagesfd = store->ingestfd = -1;
 	init_locks(store);
+	slots_init(&store->slots, config->max_downloads ? config->max_downloads : STORE_DOWNLOADS);
 	(void)signal(SIGPIPE, SIG_IGN);
 	child_find_program();
 	if (start(store, config, err) < 0) {
@@ -161,6 +188,8 @@ void image_store_close(struct image_store *store)
 	close_fd(&store->imagesfd);
 	close_fd(&store->ingestfd);
 	close_fd(&store->rootfd);
+	slots_release(&store->slots);
+	pins_release(&store->pins);
 	(void)pthread_cond_destroy(&store->changed);
 	(void)pthread_mutex_destroy(&store->lock);
 	(void)pthread_mutex_destroy(&store->collect_lock);
@@ -172,9 +201,20 @@ void image_store_close(struct image_store *store)
 	free(store);
 }
 
+/* The store's own directories: itself, blobs, blobs/sha256, layers, images, ingest. */
+#define OWN_DIRECTORIES 6
+
 void image_store_usage(struct image_store *store, struct image_fs_usage *ret_usage)
 {
+	struct image_fs_usage usage;
+
 	(void)pthread_mutex_lock(&store->lock);
-	*ret_usage = (struct image_fs_usage){ store->used_bytes, store->used_inodes };
+	usage.used_bytes = store->used_bytes + store->blob_bytes + OWN_DIRECTORIES * store->dir_bytes;
+	usage.inodes = store->used_inodes + store->blobs + OWN_DIRECTORIES;
+	for (const struct entry *entry = store->entries; entry; entry = entry->hh.next) {
+		usage.used_bytes += entry->record_bytes;
+		usage.inodes += entry->record_bytes > 0;
+	}
 	(void)pthread_mutex_unlock(&store->lock);
+	*ret_usage = usage;
 }

@@ -11,7 +11,11 @@
  * as removed, so that a restart does not take the layers away from under the container.
  *
  * A layer is shared by all images with its diff id. One that nobody refers to is collected; one that is being unpacked has
- * exactly one owner, and everybody else who wants it waits.
+ * exactly one owner, and everybody else who wants it waits. A layer that came whole, but whose image did not, is kept for a while for the
+ * next try, also over a restart (unlisted.c). One that did not come whole starts anew: its bytes went from the socket through the
+ * decompressor to the files, so neither the compressed ones nor the state of the decompressor are there to go on from; keeping the
+ * compressed ones would mean writing each layer twice, always, to save a part of one layer, sometimes. Within a pull, a broken transfer
+ * goes on by range.
  */
 #ifndef MONOPOD_IMAGE_STORE_H
 #define MONOPOD_IMAGE_STORE_H
@@ -27,6 +31,8 @@
 #include "image/config.h"
 #include "image/digest.h"
 #include "image/image.h"
+#include "image/pins.h"
+#include "image/slots.h"
 
 enum layer_state {
 	LAYER_UNPACKING, /* owned by the thread that made it */
@@ -37,10 +43,12 @@ enum layer_state {
 struct layer {
 	char diff_id[DIGEST_TEXT_SIZE];
 	enum layer_state state;
-	unsigned refs; /* entries, and pulls in progress */
-	uint64_t bytes, inodes;
-	bool opaque_root; /* hides every layer below it */
-	unsigned counted; /* private to prune.c */
+	unsigned refs;          /* entries, and pulls in progress */
+	uint64_t bytes, inodes; /* of what is in it; layer_usage() adds the directories around it */
+	bool opaque_root;       /* hides every layer below it */
+	bool was_listed;        /* an image has it, or had it */
+	int64_t keep_until_us;  /* CLOCK_MONOTONIC: the collector leaves it alone until then */
+	unsigned counted;       /* private to prune.c */
 	UT_hash_handle hh;
 };
 
@@ -58,6 +66,7 @@ struct entry {
 	char **layer_dirs; /* topmost first, each once; NULL-terminated */
 	char **manifests;  /* digests of the manifest and of the indexes that led to it: blobs of ours */
 	uint64_t size_bytes;
+	uint64_t record_bytes; /* of its record on disk, in whole blocks */
 	int64_t pulled_realtime_ns;
 	bool listed;
 	bool awaited;            /* removed before the start, and a container may still ask for it */
@@ -68,9 +77,19 @@ struct entry {
 	UT_hash_handle hh;
 };
 
+/* /proc/sys/kernel/random/boot_id and its NUL. */
+#define STORE_BOOT_ID_SIZE 37
+
+/* What a small file takes, on the file systems that matter. */
+#define STORE_BLOCK_BYTES 4096
+
 struct image_store {
 	char *root, *certs_dir, *insecure_registries, *auth_file;
-	int64_t max_layer_bytes, progress_timeout_ms;
+	int64_t max_layer_bytes, progress_timeout_ms, keep_unlisted_ms;
+	unsigned max_downloads_per_image;
+	char boot_id[STORE_BOOT_ID_SIZE];
+	struct slots slots;
+	struct pins pins;
 	int rootfd, blobsfd, layersfd, imagesfd, ingestfd;
 	atomic_uint ingest_seq;
 
@@ -81,11 +100,19 @@ struct image_store {
 	struct entry *entries;
 	struct entry *garbage;
 	struct layer *layers;
-	uint64_t used_bytes, used_inodes; /* of layers */
+	uint64_t used_bytes, used_inodes; /* of layers, with the directories around them */
+	uint64_t blob_bytes, blobs;       /* on disk, in whole blocks */
+	uint64_t dir_bytes;               /* of an empty directory on this file system */
 	pthread_t collector;
 	bool collecting, closing, wake;
 	bool checking; /* one check at a time */
 };
+
+/* A file of so many bytes, in whole blocks. */
+static inline uint64_t store_blocks(uint64_t bytes)
+{
+	return (bytes + STORE_BLOCK_BYTES - 1) / STORE_BLOCK_BYTES * STORE_BLOCK_BYTES;
+}
 
 /* ---- layers.c ---- */
 
@@ -99,12 +126,19 @@ int layer_publish(struct image_store *store, struct layer *layer, const char *in
 void layer_abandon(struct image_store *store, struct layer *layer);
 void layer_release(struct image_store *store, struct layer *layer);
 
+/* On disk, all together. */
+struct image_fs_usage layer_usage(const struct image_store *store, const struct layer *layer);
+
 /* The same with the lock held. A layer that nobody refers to stays for the collector. */
 void layer_release_locked(struct layer *layer);
 
 /* At open: a layer that a record names, with a new reference. ERR_DATA_LOSS when its directory is not there. */
 int layer_load(struct image_store *store, const char *diff_id, uint64_t bytes, uint64_t inodes, struct layer **ret_layer,
 	       struct error *err);
+
+/* At open: a layer that no record names but that is whole, without a reference. The same errors. */
+int layer_adopt(struct image_store *store, const char *diff_id, uint64_t bytes, uint64_t inodes, struct layer **ret_layer,
+		struct error *err);
 
 /* At open: takes that reference back and forgets a layer that is left without any; its directory stays. */
 void layer_unload(struct image_store *store, struct layer *layer);
@@ -119,6 +153,23 @@ int ingest_make_listing(struct image_store *store, const char *name, struct erro
 /* Removes it; a failure is logged, since the next start empties the place anyway. */
 void ingest_drop(struct image_store *store, const char *name);
 void ingest_new_name(struct image_store *store, char ret_name[INGEST_NAME_SIZE]);
+
+/* ---- unlisted.c ---- */
+
+/* Writes onto ingest/NAME what the next daemon needs to know of the layer. Whoever cannot keep it does not: no error. */
+void unlisted_note(struct image_store *store, const char *ingest_name, const struct layer *layer);
+
+/* At open: takes over layers/HEX, which no record names, if it is whole and young. */
+bool unlisted_adopt(struct image_store *store, const char *hex);
+
+/* With the lock held: a layer has lost its last reference. */
+void unlisted_keep_locked(struct image_store *store, struct layer *layer);
+
+/* When the next one is due, on the monotonic clock; INT64_MAX: none. With the lock held. */
+int64_t unlisted_due_us_locked(const struct image_store *store);
+
+/* Gives their space back now, after a pull has failed with `err` for want of it. Blocks. */
+void unlisted_make_room(struct image_store *store, const struct error *err);
 
 /* ---- entries.c ---- */
 
@@ -140,7 +191,7 @@ void entry_free(struct entry *entry);
 /* ---- record.c ---- */
 
 /* Writes images/HEX.json, with fsync of file and directory. */
-int record_write(const struct entry *entry, char *const *tags, char *const *digests, bool removed, struct error *err);
+int record_write(struct entry *entry, char *const *tags, char *const *digests, bool removed, struct error *err);
 int record_delete(struct image_store *store, const char *id, struct error *err);
 
 /* Reads all records into the index. *ret_damaged: how many could not be. */
@@ -155,8 +206,12 @@ int blob_write(struct image_store *store, const char *digest, const void *data, 
 int blob_read(struct image_store *store, const char *digest, size_t max, struct buffer *b, struct error *err);
 void blob_delete(struct image_store *store, const char *digest);
 
-/* Removes blobs and layers that no entry needs: at open, before anybody else runs. */
-int collect_orphans(struct image_store *store, struct error *err);
+/* Deletes it if no entry needs it, under disk_lock. */
+void blob_delete_unneeded(struct image_store *store, const char *digest);
+
+/* At open, before anybody else runs: counts the blobs, takes over layers of images that did not come whole, and removes what nobody
+ * needs, unless it is to be spared. */
+int collect_orphans(struct image_store *store, bool spare, struct error *err);
 
 /* ---- collect.c ---- */
 

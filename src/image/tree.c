@@ -90,6 +90,7 @@ static int make_directory(struct tree *tree, int dirfd, const char *name, struct
 		return -1;
 	if (mkdirat(dirfd, name, 0755) < 0)
 		return error_sys(err, errno, "create a directory");
+	tree->directories++;
 	return 0;
 }
 

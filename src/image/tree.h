@@ -19,8 +19,9 @@
 
 struct tree {
 	int rootfd;
-	bool is_layer;   /* a 0:0 device is a white-out */
-	uint64_t inodes; /* created; replaced ones are still counted */
+	bool is_layer;        /* a 0:0 device is a white-out */
+	uint64_t inodes;      /* created; replaced ones are still counted */
+	uint64_t directories; /* of these */
 	uint64_t max_inodes;
 	int parent_fd; /* the directory of the last entry, since the next one is mostly there too */
 	char parent_path[PATH_MAX];

@@ -255,6 +255,7 @@ static int make_directory(struct untar *u, const struct entry *entry, struct err
 			return -1;
 		if (mkdirat(entry->dirfd, entry->name, 0700) < 0)
 			return error_sys(err, errno, "create directory");
+		u->tree.directories++;
 	}
 	if (was_whiteout && u->options->on_opaque(u->options->arg, entry->path, err) < 0)
 		return -1;
@@ -465,9 +466,18 @@ static struct untar *make_untar(int tarfd, int rootfd, const struct untar_option
 	return u;
 }
 
+/* What an empty directory takes: nothing on some file systems. */
+static uint64_t directory_bytes(int rootfd)
+{
+	struct stat st;
+
+	return fstat(rootfd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
 int untar(int tarfd, int rootfd, const struct untar_options *options, struct untar_usage *ret_usage, struct error *err)
 {
 	struct untar *u = make_untar(tarfd, rootfd, options);
+	uint64_t empty_bytes = directory_bytes(rootfd);
 	int result;
 
 	if (!u)
@@ -482,7 +492,7 @@ int untar(int tarfd, int rootfd, const struct untar_options *options, struct unt
 	if (result == 0)
 		result = drain(tarfd, err);
 	if (result == 0)
-		*ret_usage = (struct untar_usage){ u->bytes, u->tree.inodes };
+		*ret_usage = (struct untar_usage){ u->bytes + u->tree.directories * empty_bytes, u->tree.inodes };
 	release(u);
 	return result;
 }

@@ -28,7 +28,7 @@ struct untar_options {
 };
 
 struct untar_usage {
-	uint64_t bytes; /* data, in whole 4 KiB blocks, as file systems store it */
+	uint64_t bytes; /* data in whole 4 KiB blocks, as file systems store it, and directories as small as they come */
 	uint64_t inodes;
 };
 

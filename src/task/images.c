@@ -99,6 +99,7 @@ static Cri__Image *image_message(struct arena *arena, const struct image *image)
 	message->repo_digests = copy_list(arena, image->repo_digests, &message->n_repo_digests);
 	message->size = image->size_bytes;
 	message->spec = spec_message(arena, image->id);
+	message->pinned = image->pinned;
 	set_user(arena, message, image->config.user);
 	return message;
 }

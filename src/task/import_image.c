@@ -177,7 +177,7 @@ static int import(struct node *node, struct call *call, struct error *err)
 		return -1;
 	}
 	operation_title(&op->op, "import %.200s", op->request->path);
-	operation_begin(&op->op, node_pull_turns(node));
+	operation_begin(&op->op, &node->pulls);
 	return 0;
 }
 

@@ -81,6 +81,10 @@ static int open_images(struct node *node, struct error *err)
 		.auth_file = config->auth_file,
 		.max_layer_bytes = config->max_layer_bytes,
 		.progress_timeout_ms = config->pull_progress_timeout_ms,
+		.max_downloads = (unsigned)config->max_parallel_downloads,
+		.max_downloads_per_image = (unsigned)config->max_parallel_downloads_per_image,
+		.keep_unlisted_ms = config->keep_partial_pulls_ms,
+		.pinned = config->pinned_images,
 	};
 
 	if (path_format(root, err, "%s/images", config->root_dir) < 0)
@@ -206,6 +210,7 @@ int node_open(struct loop *loop, const struct config *config, struct node **ret_
 	machines_register();
 	node->loop = loop;
 	node->config = config;
+	node->pulls.more = (unsigned)config->max_parallel_pulls - 1;
 	if (open_in(node, err) < 0) {
 		node_free(node);
 		return error_prefix(err, "open node");
@@ -297,16 +302,6 @@ void node_close(struct node *node, void (*on_closed)(void *arg), void *arg)
 }
 
 /* ---- services for the operations ---- */
-
-struct turn_queue *node_pull_turns(struct node *node)
-{
-	struct turn_queue *shortest = &node->pulls[0];
-
-	for (size_t i = 1; i < MAX_PULLS; i++)
-		if (turn_count(&node->pulls[i]) < turn_count(shortest))
-			shortest = &node->pulls[i];
-	return shortest;
-}
 
 static int checkpoint_work(struct job *job, struct error *err)
 {

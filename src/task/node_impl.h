@@ -21,6 +21,7 @@ struct image_store;
 struct net_engine;
 struct net_watch;
 struct operation;
+struct pull_transfer;
 struct spawner;
 struct store;
 struct subscriber;
@@ -29,9 +30,6 @@ struct subscriber;
  * kubelet runs by default, and more containers than a pod's manifest can hold. */
 #define MAX_SANDBOXES 4096
 #define MAX_CONTAINERS_OF_SANDBOX 1024
-
-/* Each pull holds a thread, connections and buffers of some megabytes; more at a time share the same line to the registry (arbitrary). */
-#define MAX_PULLS 4
 
 struct node {
 	struct loop *loop;
@@ -54,9 +52,10 @@ struct node {
 	struct container *containers; /* uthash by id */
 	struct name_index sandbox_names, container_names;
 
-	struct turn_queue pulls[MAX_PULLS];
-	size_t captured_bytes;     /* output of commands that wait for their end, all together (exec_sync.c) */
-	struct rlimit_set rlimits; /* of every container and every command in one */
+	struct turn_queue pulls;         /* and imports */
+	struct pull_transfer *transfers; /* utlist: pulls that others may join (pull_transfer.c) */
+	size_t captured_bytes;           /* output of commands that wait for their end, all together (exec_sync.c) */
+	struct rlimit_set rlimits;       /* of every container and every command in one */
 	int own_oom_score_adj;
 	bool may_lower_oom_score; /* CAP_SYS_RESOURCE */
 	const char *selinux_fs;   /* where the kernel is asked about labels; NULL: SELinux is off */
@@ -87,9 +86,6 @@ struct node {
 
 /* Called when something ended that node_close() may wait for. */
 void node_advance_close(struct node *node);
-
-/* The shortest queue of pulls and imports. */
-struct turn_queue *node_pull_turns(struct node *node);
 
 /* Starts a checkpoint of the store in its lane when enough was written. */
 void node_checkpoint(struct node *node);

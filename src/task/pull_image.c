@@ -1,38 +1,23 @@
-/*
- * PullImage: the image store's work in a lane of its own per request. A pull ends when its caller leaves.
- *
- * The store itself lets requests for the same blob wait for each other; here only their number is bounded, because each holds a
- * thread and up to a few megabytes. The rest queue in the order in which they came, like every operation on the node's pulls.
- */
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* PullImage: a share in a transfer (pull_transfer.h), which goes on as long as somebody waits for it. */
 #include "base/mem.h"
 #include "image/image.h"
-#include "loop/lane.h"
-#include "loop/loop.h"
 #include "task/machines.h"
 #include "task/message.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
-
-/* Registries are slow by minutes, not by hours; the store gives up a transfer that does not move (pull_progress_timeout). */
-#define PULL_DEADLINE_MS (60 * 60 * 1000)
+#include "task/pull_transfer.h"
 
 struct pull_image {
 	struct operation op;            /* first */
-	Cri__PullImageRequest *request; /* ours: the lane may outlive the call */
-	struct lane *lane;
-	atomic_bool cancelled;
-	struct image *image;
+	Cri__PullImageRequest *request; /* ours: the call may end before the operation does */
+	struct pull_share share;
 };
 
-static step_fn transfer, forget;
+static step_fn transfer, leave;
 
 static const struct step pull_steps[] = {
 	/* name          run        undo    deadline_ms */
-	{ "transfer", transfer, forget, PULL_DEADLINE_MS },
+	{ "transfer", transfer, leave, PULL_DEADLINE_MS },
 };
 
 const struct machine pull_image_machine = MACHINE("pull_image", pull_steps);
@@ -42,70 +27,42 @@ static struct pull_image *pull_image_of(struct task *task)
 	return container_of(task, struct pull_image, op.task);
 }
 
-/* ---- transfer ---- */
-
-static int transfer_work(struct task *task, struct error *err)
-{
-	struct pull_image *op = pull_image_of(task);
-	const Cri__AuthConfig *auth = op->request->auth;
-	struct pull_request request = { .reference = op->request->image->image, .cancelled = &op->cancelled };
-
-	if (auth)
-		request.auth = (struct image_auth){
-			.username = auth->username,
-			.password = auth->password,
-			.auth = auth->auth,
-			.server_address = auth->server_address,
-			.identity_token = auth->identity_token,
-			.registry_token = auth->registry_token,
-		};
-	return image_pull(op->op.node->images, &request, &op->image, err);
-}
-
 static enum verdict transfer(struct task *task, struct error *err)
 {
-	return task_run_in_lane(task, pull_image_of(task)->lane, transfer_work, err);
+	struct pull_image *op = pull_image_of(task);
+
+	return pull_share_join(&op->share, &op->op, op->request, err);
 }
 
-/* What was fetched stays in the store, verified, for the next try. */
-static enum verdict forget(struct task *task, struct error *err)
+/* Layers that came whole stay in the store for the next try. */
+static enum verdict leave(struct task *task, struct error *err)
 {
 	(void)err;
-	atomic_store(&pull_image_of(task)->cancelled, true);
+	pull_share_leave(&pull_image_of(task)->share);
 	return STEP_DONE;
 }
-
-/* ---- the operations ---- */
 
 static void reply_pulled(struct operation *base, struct call *call)
 {
 	Cri__PullImageResponse message = CRI__PULL_IMAGE_RESPONSE__INIT;
 
-	message.image_ref = container_of(base, struct pull_image, op)->image->id;
+	message.image_ref = container_of(base, struct pull_image, op)->share.image->id;
 	call_reply(call, &message.base);
 }
 
-/* The caller has gone: the transfer looks at the flag, the engine waits for it to return. */
-static void interrupt(struct operation *base)
-{
-	atomic_store(&container_of(base, struct pull_image, op)->cancelled, true);
-}
-
-static void release(struct operation *base)
+static void release_pull(struct operation *base)
 {
 	struct pull_image *op = container_of(base, struct pull_image, op);
 
-	image_unref(op->image);
+	pull_share_release(&op->share);
 	message_free(op->request);
-	lane_close(op->lane);
 }
 
 static const struct operation_kind pull_kind = {
 	.machine = &pull_image_machine,
 	.size = sizeof(struct pull_image),
-	.interrupt = interrupt,
 	.reply = reply_pulled,
-	.release = release,
+	.release = release_pull,
 };
 
 static int pull(struct node *node, struct call *call, struct error *err)
@@ -119,12 +76,12 @@ static int pull(struct node *node, struct call *call, struct error *err)
 	if (!op)
 		return -1;
 	op->request = message_copy(call->request, err);
-	if (!op->request || lane_open(node->loop->lanes, "image", &op->lane, err) < 0) {
+	if (!op->request) {
 		operation_discard(&op->op);
 		return -1;
 	}
-	operation_title(&op->op, "pull %.200s", op->request->image->image);
-	operation_begin(&op->op, node_pull_turns(node));
+	operation_title(&op->op, "pull %.200s", request->image->image);
+	operation_begin(&op->op, NULL);
 	return 0;
 }
 

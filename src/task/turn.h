@@ -1,6 +1,6 @@
 /*
- * Turns: one mutating operation per object at a time. Operations on the same sandbox or container queue here in the order in which
- * they came; a turn is embedded in the operation that waits, so queueing cannot fail.
+ * Turns: one mutating operation per object at a time, or a few where the queue says so. Operations on the same sandbox or container
+ * queue here in the order in which they came; a turn is embedded in the operation that waits, so queueing cannot fail.
  */
 #ifndef MONOPOD_TASK_TURN_H
 #define MONOPOD_TASK_TURN_H
@@ -14,7 +14,8 @@ struct turn {
 };
 
 struct turn_queue {
-	struct turn *holder; /* the head; who waits hangs behind it */
+	struct turn *first; /* those who hold are at the head; who waits hangs behind them */
+	unsigned more;      /* how many may hold besides the first */
 };
 
 /* True: the turn is held now and on_turn is not called. False: on_turn is called once it is. */

@@ -1,34 +1,26 @@
-/* PullImage of the Admin service: a pull that tells how far it is (pull_watch.h). It ends when its caller leaves. */
-#include <stdatomic.h>
-
+/* PullImage of the Admin service: a share in a transfer (pull_transfer.h) that tells how far it is (pull_watch.h). */
 #include "base/mem.h"
 #include "image/image.h"
-#include "loop/lane.h"
-#include "loop/loop.h"
 #include "proto/admin.pb-c.h"
 #include "task/machines.h"
 #include "task/message.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
+#include "task/pull_transfer.h"
 #include "task/pull_watch.h"
-
-/* As that of the CRI's PullImage. */
-#define PULL_DEADLINE_MS (60 * 60 * 1000)
 
 struct watch_pull {
 	struct operation op;              /* first */
-	Admin__PullImageRequest *request; /* ours: the lane may outlive the call */
-	struct lane *lane;
-	atomic_bool cancelled;
-	struct image *image;
+	Admin__PullImageRequest *request; /* ours: the call may end before the operation does */
+	struct pull_share share;
 	struct pull_watch watch;
 };
 
-static step_fn transfer, forget;
+static step_fn transfer, leave;
 
 static const struct step steps[] = {
 	/* name          run        undo    deadline_ms */
-	{ "transfer", transfer, forget, PULL_DEADLINE_MS },
+	{ "transfer", transfer, leave, PULL_DEADLINE_MS },
 };
 
 const struct machine watch_pull_machine = MACHINE("watch_pull", steps);
@@ -40,53 +32,30 @@ static struct watch_pull *watch_pull_of(struct operation *base)
 
 /* ---- transfer ---- */
 
-static int transfer_work(struct task *task, struct error *err)
-{
-	struct watch_pull *op = container_of(task, struct watch_pull, op.task);
-	const Cri__PullImageRequest *pull = op->request->pull;
-	struct pull_request request = {
-		.reference = pull->image->image,
-		.cancelled = &op->cancelled,
-		.progress = pull_board_write,
-		.progress_arg = op->watch.board,
-	};
-
-	if (pull->auth)
-		request.auth = (struct image_auth){
-			.username = pull->auth->username,
-			.password = pull->auth->password,
-			.auth = pull->auth->auth,
-			.server_address = pull->auth->server_address,
-			.identity_token = pull->auth->identity_token,
-			.registry_token = pull->auth->registry_token,
-		};
-	return image_pull(op->op.node->images, &request, &op->image, err);
-}
-
 static enum verdict transfer(struct task *task, struct error *err)
 {
-	return task_run_in_lane(task, container_of(task, struct watch_pull, op.task)->lane, transfer_work, err);
+	struct watch_pull *op = container_of(task, struct watch_pull, op.task);
+	enum verdict verdict = pull_share_join(&op->share, &op->op, op->request->pull, err);
+
+	if (verdict != STEP_FAILED)
+		pull_watch_begin(&op->watch, &op->op, pull_board_ref(op->share.board));
+	return verdict;
 }
 
-static enum verdict forget(struct task *task, struct error *err)
+static enum verdict leave(struct task *task, struct error *err)
 {
 	(void)err;
-	atomic_store(&container_of(task, struct watch_pull, op.task)->cancelled, true);
+	pull_share_leave(&container_of(task, struct watch_pull, op.task)->share);
 	return STEP_DONE;
 }
 
 /* ---- the operation ---- */
 
-static void interrupt(struct operation *base)
-{
-	atomic_store(&watch_pull_of(base)->cancelled, true);
-}
-
 static void reply(struct operation *base, struct call *call)
 {
 	struct watch_pull *op = watch_pull_of(base);
 
-	pull_watch_finish(&op->watch, call, op->image->id);
+	pull_watch_finish(&op->watch, call, op->share.image->id);
 }
 
 static void ended(struct operation *base)
@@ -99,15 +68,13 @@ static void release(struct operation *base)
 	struct watch_pull *op = watch_pull_of(base);
 
 	pull_watch_release(&op->watch);
-	image_unref(op->image);
+	pull_share_release(&op->share);
 	message_free(op->request);
-	lane_close(op->lane);
 }
 
 static const struct operation_kind kind = {
 	.machine = &watch_pull_machine,
 	.size = sizeof(struct watch_pull),
-	.interrupt = interrupt,
 	.reply = reply,
 	.ended = ended,
 	.release = release,
@@ -121,26 +88,12 @@ static void on_drain(struct call *call)
 		pull_watch_drained(&watch_pull_of(base)->watch);
 }
 
-static int prepare(struct watch_pull *op, struct call *call, struct error *err)
-{
-	struct pull_board *board;
-
-	op->request = message_copy(call->request, err);
-	if (!op->request || lane_open(op->op.node->loop->lanes, "image", &op->lane, err) < 0)
-		return -1;
-	board = pull_board_new();
-	if (!board)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	pull_watch_begin(&op->watch, &op->op, board);
-	return 0;
-}
-
 void op_watch_pull(struct node *node, struct call *call)
 {
 	struct error err = ERROR_INIT;
 	struct watch_pull *op = operation_new(node, &kind, call, &err);
 
-	if (op && prepare(op, call, &err) < 0) {
+	if (op && !(op->request = message_copy(call->request, &err))) {
 		operation_discard(&op->op);
 		op = NULL;
 	}
@@ -150,5 +103,5 @@ void op_watch_pull(struct node *node, struct call *call)
 	}
 	call->on_drain = on_drain;
 	operation_title(&op->op, "pull %.200s", op->request->pull->image->image);
-	operation_begin(&op->op, node_pull_turns(node));
+	operation_begin(&op->op, NULL);
 }

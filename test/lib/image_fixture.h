@@ -142,6 +142,19 @@ static inline int fixture_count(const char *dir, const char *name)
 	return n - 2;
 }
 
+/* What an empty directory takes on this file system. */
+static inline uint64_t fixture_directory_bytes(const char *dir)
+{
+	_cleanup_free_
+	char *path = fixture_path(dir, "image-test-empty");
+	struct stat st;
+
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(rmdir(path), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
 /* ---- tar ---- */
 
 struct bytes {

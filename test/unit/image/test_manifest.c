@@ -1,7 +1,7 @@
 #include "image_fixture.h"
 
-#include "image/config.h"
 #include "base/json.h"
+#include "image/config.h"
 #include "image/manifest.h"
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -196,6 +196,76 @@ static void platforms(void **state)
 	}
 }
 
+/* `entries` are "OS/ARCHITECTURE/VARIANT" words; the sizes of the descriptors count from 1. */
+static uint64_t choose(const char *entries, struct platform host)
+{
+	_cleanup_manifest_ struct manifest m = { 0 };
+	const struct manifest_entry *entry = NULL;
+	struct error err = ERROR_INIT;
+	char text[4096] = "{\"manifests\":[", words[256], os[32], architecture[32], variant[32];
+	unsigned n = 0;
+	char *save = NULL;
+
+	(void)snprintf(words, sizeof(words), "%s", entries);
+	for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		size_t len = strlen(text);
+
+		variant[0] = '\0';
+		assert_true(sscanf(word, "%31[^/]/%31[^/]/%31s", os, architecture, variant) >= 2);
+		(void)snprintf(text + len, sizeof(text) - len,
+			       "%s{\"mediaType\":\"" OCI "manifest.v1+json\",\"digest\":" D
+			       ",\"size\":%u,\"platform\":{\"os\":\"%s\","
+			       "\"architecture\":\"%s\",\"variant\":\"%s\",\"os.version\":\"10.0\",\"os.features\":[\"x\"]}}",
+			       n ? "," : "", n + 1, os, architecture, variant);
+		n++;
+	}
+	(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "]}");
+	assert_ok(parse(text, NULL, &m, &err), &err);
+	return manifest_choose(&m, &host, &entry, &err) == 0 ? entry->target.size_bytes : 0;
+}
+
+static void variants_are_levels(void **state)
+{
+	static const struct {
+		const char *entries;
+		struct platform host;
+		uint64_t size;
+	} cases[] = {
+		{ "linux/arm/v5 linux/arm/v6 linux/arm/v7 linux/arm/v8", { "linux", "arm", "v8" }, 4 },
+		{ "linux/arm/v5 linux/arm/v6 linux/arm/v7 linux/arm/v8", { "linux", "arm", "v7" }, 3 },
+		{ "linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5", { "linux", "arm", "v6" }, 3 },
+		{ "linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5", { "linux", "arm", "v5" }, 4 },
+		{ "linux/arm/v6 linux/arm/v7", { "linux", "arm", "v5" }, 0 },
+		{ "linux/arm/v6 linux/arm", { "linux", "arm", "v7" }, 2 }, /* none is v7 */
+		{ "linux/arm", { "linux", "arm", "v6" }, 0 },
+		{ "linux/amd64 linux/amd64/v2 linux/amd64/v3 linux/amd64/v4", { "linux", "amd64", "v3" }, 3 },
+		{ "linux/amd64/v4 linux/amd64/v2 linux/amd64/v1", { "linux", "amd64", "v3" }, 2 },
+		{ "linux/amd64/v2 linux/amd64/v1", { "linux", "amd64", "" }, 2 },
+		{ "linux/amd64/v2", { "linux", "amd64", "" }, 0 },
+		{ "linux/amd64/v9 linux/amd64/fast", { "linux", "amd64", "v4" }, 0 },
+		{ "linux/386 linux/amd64", { "linux", "amd64", "v3" }, 2 },
+		{ "linux/arm64 linux/386", { "linux", "amd64", "v3" }, 2 },
+		{ "linux/arm/v7 linux/arm/v8 linux/amd64", { "linux", "arm64", "v8" }, 2 },
+		{ "linux/amd64", { "linux", "386", "" }, 0 },
+		{ "windows/amd64 linux/amd64", { "linux", "amd64", "" }, 2 },
+		{ "unknown/unknown linux/amd64 unknown/unknown", { "linux", "amd64", "v3" }, 2 },
+		{ "unknown/unknown", { "linux", "unknown", "" }, 0 },
+		{ "linux/riscv64/rva23", { "linux", "riscv64", "" }, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t size = choose(cases[i].entries, cases[i].host);
+
+		if (size != cases[i].size)
+			fail_msg("%s on %s/%s: %u and not %u", cases[i].entries, cases[i].host.architecture, cases[i].host.variant,
+				 (unsigned)size, (unsigned)cases[i].size);
+	}
+	assert_string_equal(platform_host().os, "linux");
+	assert_true(choose("linux/amd64 linux/arm64 linux/arm/v7 linux/386 linux/riscv64 linux/s390x linux/ppc64le linux/loong64",
+			   platform_host()) > 0);
+}
+
 static void a_single_entry_needs_no_platform(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -291,6 +361,7 @@ int main(void)
 		cmocka_unit_test(images),
 		cmocka_unit_test(refused_cve_2024_3727),
 		cmocka_unit_test(platforms),
+		cmocka_unit_test(variants_are_levels),
 		cmocka_unit_test(counts_are_limited_cve_2023_25153),
 		cmocka_unit_test(config_is_read_and_labels_are_inert_cve_2026_53488),
 		cmocka_unit_test(a_single_entry_needs_no_platform),

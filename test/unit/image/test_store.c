@@ -1,6 +1,7 @@
 /* The store: what is listed, what survives a restart, what goes when, and what two at once do to each other. */
 #include "image_fixture.h"
 
+#include <ftw.h>
 #include <pthread.h>
 #include <sys/file.h>
 #include <sys/xattr.h>
@@ -13,6 +14,7 @@ struct place {
 	char *dir;  /* scratch */
 	char *root; /* of the store */
 	struct image_store *store;
+	struct image_fs_usage empty;
 };
 
 static int set_up(void **state)
@@ -23,6 +25,7 @@ static int set_up(void **state)
 	p->dir = fixture_dir();
 	p->root = fixture_path(p->dir, "store");
 	p->store = fixture_store(p->root, NULL);
+	image_store_usage(p->store, &p->empty);
 	*state = p;
 	return 0;
 }
@@ -151,6 +154,33 @@ static struct image_fs_usage usage(struct place *p)
 	return u;
 }
 
+static struct image_fs_usage walked;
+
+static int add_to_walk(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)path;
+	(void)type;
+	(void)at;
+	walked.used_bytes += (uint64_t)st->st_blocks * 512;
+	walked.inodes++;
+	return 0;
+}
+
+/* What a walk through the tree says (hard links would count twice; there are none here). */
+static void assert_usage_is_true(struct place *p)
+{
+	struct image_fs_usage told = usage(p);
+	uint64_t off;
+
+	walked = (struct image_fs_usage){ 0 };
+	assert_int_equal(nftw(p->root, add_to_walk, 16, FTW_PHYS), 0);
+	off = told.used_bytes > walked.used_bytes ? told.used_bytes - walked.used_bytes : walked.used_bytes - told.used_bytes;
+	assert_int_equal(told.inodes, walked.inodes);
+	if (off > walked.used_bytes / 50)
+		fail_msg("%llu bytes are told, %llu are there", (unsigned long long)told.used_bytes,
+			 (unsigned long long)walked.used_bytes);
+}
+
 static void assert_empty(struct place *p)
 {
 	assert_int_equal(listed(p), 0);
@@ -158,8 +188,8 @@ static void assert_empty(struct place *p)
 	assert_int_equal(fixture_count(p->root, "blobs/sha256"), 0);
 	assert_int_equal(fixture_count(p->root, "images"), 0);
 	assert_int_equal(fixture_count(p->root, "ingest"), 0);
-	assert_int_equal(usage(p).used_bytes, 0);
-	assert_int_equal(usage(p).inodes, 0);
+	assert_int_equal(usage(p).used_bytes, p->empty.used_bytes);
+	assert_int_equal(usage(p).inodes, p->empty.inodes);
 }
 
 /* Waits for the collector, which is woken by a last reference, to be done. */
@@ -191,8 +221,7 @@ static void an_image_says_what_it_is(void **state)
 	assert_null(image->layer_dirs[2]);
 	assert_true(image->size_bytes > 100);
 	assert_true(image->pulled_realtime_ns > INT64_C(1600000000) * 1000000000);
-	assert_int_equal(usage(p).inodes, 6);
-	assert_int_equal(usage(p).used_bytes, 8192);
+	assert_usage_is_true(p);
 	image_unref(image);
 }
 
@@ -563,7 +592,7 @@ static void damaged_records_are_left_alone(void **state)
 static void only_one_process_has_the_store(void **state)
 {
 	struct place *p = *state;
-	const struct image_store_config config = { p->root, "", "", "", 1, 1 };
+	const struct image_store_config config = { .root = p->root, .max_layer_bytes = 1, .progress_timeout_ms = 1 };
 	struct image_store *second = NULL;
 	struct error err = ERROR_INIT;
 	struct stat st;
@@ -572,12 +601,12 @@ static void only_one_process_has_the_store(void **state)
 	assert_int_equal(stat(p->root, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	{
-		const struct image_store_config bad = { "relative", "", "", "", 1, 1 };
+		const struct image_store_config bad = { .root = "relative", .max_layer_bytes = 1, .progress_timeout_ms = 1 };
 
 		assert_failed(image_store_open(&bad, &second, &err), &err, ERR_INVALID, "absolute");
 	}
 	{
-		const struct image_store_config bad = { "/tmp/x", "", "", "", 0, 1 };
+		const struct image_store_config bad = { .root = "/tmp/x", .progress_timeout_ms = 1 };
 
 		assert_failed(image_store_open(&bad, &second, &err), &err, ERR_INVALID, "positive");
 	}
@@ -610,13 +639,288 @@ static void a_failed_import_leaves_nothing(void **state)
 		assert_int_equal(fixture_count(p->root, "layers"), 0);
 		assert_int_equal(fixture_count(p->root, "images"), 0);
 		assert_int_equal(fixture_count(p->root, "ingest"), 0);
-		assert_int_equal(usage(p).used_bytes, 0);
+		assert_int_equal(fixture_count(p->root, "blobs/sha256"), 0);
+		assert_int_equal(usage(p).used_bytes, p->empty.used_bytes);
 	}
 	assert_int_equal(unlink(faults), 0);
 	assert_ok(import(p, archive, "app:1", &image, &err), &err);
 	image_unref(image);
 	remove_image(p, "app:1");
 	assert_empty(p);
+}
+
+/* Many files, directories and links, some of them twice; told after pulls, removals and restarts. */
+static void usage_is_what_a_walk_says(void **state)
+{
+	struct place *p = *state;
+	struct image *held;
+
+	need_root();
+	assert_usage_is_true(p);
+	image_unref(ADD(p, "one:1", "base", "one"));
+	assert_usage_is_true(p);
+	held = ADD(p, "two:1", "base", "two", "three");
+	assert_usage_is_true(p);
+	remove_image(p, "one:1");
+	assert_usage_is_true(p);
+	remove_image(p, "two:1"); /* its record stays, for him who holds it */
+	assert_usage_is_true(p);
+	image_unref(held);
+	wait_empty(p);
+	assert_usage_is_true(p);
+	image_unref(ADD(p, "three:1", "x"));
+	reopen(p);
+	assert_usage_is_true(p);
+	remove_image(p, "three:1");
+	assert_empty(p);
+	assert_usage_is_true(p);
+}
+
+/* ---- layers of images that did not come whole ---- */
+
+static void open_keeping(struct place *p, int64_t keep_ms)
+{
+	const struct image_store_config config = {
+		.root = p->root,
+		.certs_dir = "/nonexistent",
+		.max_layer_bytes = FIXTURE_MAX_LAYER,
+		.progress_timeout_ms = 5000,
+		.keep_unlisted_ms = keep_ms,
+	};
+	struct error err = ERROR_INIT;
+
+	image_store_close(p->store);
+	assert_ok(image_store_open(&config, &p->store, &err), &err);
+}
+
+/* Both layers come, and then the record cannot be written. */
+static void fail_at_the_end(struct place *p, const char *archive)
+{
+	_cleanup_free_
+	char *faults = fixture_path(p->dir, "faults");
+	struct error err = ERROR_INIT;
+	struct image *image;
+
+	assert_int_equal(setenv("MONOPOD_FAULT_FILE", faults, 1), 0);
+	fixture_write(p->dir, "faults", "image/write_record", strlen("image/write_record"));
+	if (!fault_here("image", "write_record")) {
+		print_message("skipped: built without fault points\n");
+		skip();
+	}
+	assert_failed(import(p, archive, "app:1", &image, &err), &err, ERR_INTERNAL, "fault");
+	assert_int_equal(unlink(faults), 0);
+}
+
+static struct timespec layer_mtime(struct place *p)
+{
+	_cleanup_free_
+	char *layers = fixture_path(p->root, "layers");
+	_cleanup_dir_ DIR *dir = opendir(layers);
+	struct timespec newest = { 0 };
+	struct dirent *d;
+	struct stat st;
+
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] == '.' || fstatat(dirfd(dir), d->d_name, &st, 0) < 0)
+			continue;
+		if (st.st_ctim.tv_sec > newest.tv_sec ||
+		    (st.st_ctim.tv_sec == newest.tv_sec && st.st_ctim.tv_nsec > newest.tv_nsec))
+			newest = st.st_ctim;
+	}
+	return newest;
+}
+
+static void whole_layers_serve_the_next_try(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_
+	char *archive = NULL;
+	struct error err = ERROR_INIT;
+	struct timespec before, after;
+	struct image *image;
+
+	need_root();
+	archive = make_archive(p, "a", (const char *const[]){ "x", "y" }, 2);
+	for (int restart = 0; restart < 2; restart++) {
+		open_keeping(p, 60000);
+		fail_at_the_end(p, archive);
+		collect_now(p->store);
+		assert_int_equal(fixture_count(p->root, "layers"), 2);
+		assert_int_equal(fixture_count(p->root, "blobs/sha256"), 0);
+		assert_int_equal(fixture_count(p->root, "images"), 0);
+		assert_int_equal(fixture_count(p->root, "ingest"), 0);
+		assert_usage_is_true(p);
+		if (restart)
+			open_keeping(p, 60000);
+		assert_usage_is_true(p);
+		before = layer_mtime(p);
+		assert_ok(import(p, archive, "app:1", &image, &err), &err);
+		assert_true(fixture_exists(image->layer_dirs[0], "y"));
+		after = layer_mtime(p);
+		assert_memory_equal(&before, &after, sizeof(before));
+		image_unref(image);
+		assert_int_equal(fixture_count(p->root, "layers"), 2);
+		remove_image(p, "app:1"); /* what was listed goes at once */
+		assert_empty(p);
+	}
+}
+
+static void set_note(struct place *p, const char *from, const char *to)
+{
+	_cleanup_free_
+	char *layers = fixture_path(p->root, "layers");
+	_cleanup_dir_ DIR *dir = opendir(layers);
+	struct dirent *d;
+
+	while ((d = readdir(dir))) {
+		_cleanup_free_
+		char *path = fixture_path(layers, d->d_name);
+		char text[200] = "";
+		_cleanup_free_
+		char *changed = NULL;
+		char *at;
+
+		if (d->d_name[0] == '.')
+			continue;
+		assert_true(getxattr(path, "trusted.monopod", text, sizeof(text) - 1) > 0);
+		at = strstr(text, from);
+		assert_non_null(at);
+		assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) > 0);
+		assert_int_equal(setxattr(path, "trusted.monopod", changed, strlen(changed), 0), 0);
+	}
+}
+
+static void what_cannot_be_trusted_is_not_kept(void **state)
+{
+	static const struct {
+		const char *from, *to;
+	} changes[] = {
+		{ "-", "+" },   /* another boot */
+		{ "1 ", "2 " }, /* another version */
+		{ " 6", " 0" }, /* written long ago: the time begins with a 6 or 7, until 2038 */
+		{ "", "x" },
+	};
+	struct place *p = *state;
+	_cleanup_free_
+	char *archive = NULL;
+
+	need_root();
+	archive = make_archive(p, "a", (const char *const[]){ "x", "y" }, 2);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		open_keeping(p, 60000);
+		fail_at_the_end(p, archive);
+		assert_int_equal(fixture_count(p->root, "layers"), 2);
+		set_note(p, changes[i].from, changes[i].to);
+		open_keeping(p, 60000);
+		assert_empty(p);
+	}
+	fail_at_the_end(p, archive);
+	open_keeping(p, 0);
+	assert_empty(p);
+}
+
+static void kept_layers_grow_old(void **state)
+{
+	struct place *p = *state;
+	_cleanup_free_
+	char *archive = NULL;
+
+	need_root();
+	archive = make_archive(p, "a", (const char *const[]){ "x", "y" }, 2);
+	open_keeping(p, 300);
+	fail_at_the_end(p, archive);
+	for (int i = 0; i < 500 && fixture_count(p->root, "layers") + fixture_count(p->root, "ingest") > 0; i++)
+		(void)usleep(10000);
+	assert_empty(p);
+	/* And over a restart. */
+	open_keeping(p, 1000);
+	fail_at_the_end(p, archive);
+	open_keeping(p, 1000);
+	assert_int_equal(fixture_count(p->root, "layers"), 2);
+	for (int i = 0; i < 500 && fixture_count(p->root, "layers") + fixture_count(p->root, "ingest") > 0; i++)
+		(void)usleep(10000);
+	assert_empty(p);
+}
+
+/* ---- slots ---- */
+
+struct slot_taker {
+	struct slots *slots;
+	struct slot_user *user;
+	atomic_bool stop;
+	_Atomic int state; /* 1: has one, -1: gave up */
+	pthread_t thread;
+};
+
+static void *take_slot(void *arg)
+{
+	struct slot_taker *taker = arg;
+	struct error err;
+
+	atomic_store(&taker->state, slots_take(taker->slots, taker->user, &taker->stop, &err) == 0 ? 1 : -1);
+	return NULL;
+}
+
+static unsigned waiting(struct slots *slots)
+{
+	unsigned n = 0;
+
+	(void)pthread_mutex_lock(&slots->lock);
+	n = slots->free == 0 && slots->waiting != NULL;
+	(void)pthread_mutex_unlock(&slots->lock);
+	return n;
+}
+
+static void begin_taking(struct slot_taker *taker, struct slots *slots, struct slot_user *user)
+{
+	*taker = (struct slot_taker){ .slots = slots, .user = user };
+	assert_int_equal(pthread_create(&taker->thread, NULL, take_slot, taker), 0);
+	for (int i = 0; i < 1000 && !waiting(slots) && atomic_load(&taker->state) == 0; i++)
+		(void)usleep(1000);
+	(void)usleep(20000); /* in line */
+}
+
+static int wait_taken(struct slot_taker *taker)
+{
+	for (int i = 0; i < 1000 && atomic_load(&taker->state) == 0; i++)
+		(void)usleep(1000);
+	return atomic_load(&taker->state);
+}
+
+/* The large image has two and wants more; the small one comes later and is served first. */
+static void slots_go_to_who_has_fewest(void **state)
+{
+	struct slots slots;
+	struct slot_user large = { 0 }, small = { 0 };
+	struct slot_taker more[2], first, quitter;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	slots_init(&slots, 2);
+	assert_ok(slots_take(&slots, &large, NULL, &err), &err);
+	assert_ok(slots_take(&slots, &large, NULL, &err), &err);
+	begin_taking(&more[0], &slots, &large);
+	begin_taking(&more[1], &slots, &large);
+	begin_taking(&quitter, &slots, &small);
+	begin_taking(&first, &slots, &small);
+	atomic_store(&quitter.stop, true);
+	assert_int_equal(wait_taken(&quitter), -1);
+	slots_give(&slots, &large);
+	assert_int_equal(wait_taken(&first), 1);
+	assert_int_equal(atomic_load(&more[0].state), 0);
+	slots_give(&slots, &small);
+	assert_int_equal(wait_taken(&more[0]), 1);
+	assert_int_equal(atomic_load(&more[1].state), 0);
+	slots_give(&slots, &large);
+	assert_int_equal(wait_taken(&more[1]), 1);
+	slots_give(&slots, &large);
+	slots_give(&slots, &large);
+	assert_int_equal(slots.free, 2);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(more[i].thread, NULL), 0);
+	assert_int_equal(pthread_join(first.thread, NULL), 0);
+	assert_int_equal(pthread_join(quitter.thread, NULL), 0);
+	slots_release(&slots);
 }
 
 /* ---- at once ---- */
@@ -683,7 +987,7 @@ static void imports_at_once_share_layers(void **state)
 	run_workers(p, archive, run_import, false);
 	assert_int_equal(listed(p), 1);
 	assert_int_equal(fixture_count(p->root, "layers"), 4);
-	assert_int_equal(usage(p).used_bytes, 4 * 4096);
+	assert_usage_is_true(p);
 	assert_int_equal(fixture_count(p->root, "ingest"), 0);
 	remove_image(p, "app:2");
 	assert_empty(p);
@@ -724,6 +1028,11 @@ static const struct CMUnitTest tests[] = {
 	CASE(damaged_records_are_left_alone),
 	CASE(only_one_process_has_the_store),
 	CASE(a_failed_import_leaves_nothing),
+	CASE(usage_is_what_a_walk_says),
+	CASE(whole_layers_serve_the_next_try),
+	CASE(what_cannot_be_trusted_is_not_kept),
+	CASE(kept_layers_grow_old),
+	CASE(slots_go_to_who_has_fewest),
 	CASE(imports_at_once_share_layers),
 	CASE(churn_leaves_nothing),
 };

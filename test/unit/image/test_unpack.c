@@ -132,7 +132,7 @@ static void all_compressions(void **state)
 		assert_string_equal(result.digest, digest);
 		assert_string_equal(result.diff_id, diff_id);
 		assert_int_equal(result.inodes, 10);
-		assert_int_equal(result.bytes, 2 * 4096);
+		assert_int_equal(result.bytes, 2 * 4096 + 5 * fixture_directory_bytes("/tmp"));
 		assert_false(result.opaque_root);
 		assert_unpacked(p);
 	}

@@ -152,6 +152,31 @@ static void test_turns_go_round_in_order(void **state)
 	assert_int_equal(turn_count(&queue), 0);
 }
 
+static void test_a_wide_queue_lets_several_hold(void **state)
+{
+	struct turn_queue queue = { .more = 1 };
+	struct turn first, second, a, b, c;
+
+	(void)state;
+	memset(order, 0, sizeof(order));
+	assert_true(turn_take(&queue, &first, note_a));
+	assert_true(turn_take(&queue, &second, note_b));
+	assert_false(turn_take(&queue, &a, note_a));
+	assert_false(turn_take(&queue, &b, note_b));
+	assert_false(turn_take(&queue, &c, note_a));
+	turn_give(&b); /* out of the line */
+	assert_string_equal(order, "");
+	turn_give(&second);
+	assert_string_equal(order, "a");
+	assert_true(turn_is_held(&first) && turn_is_held(&a) && !turn_is_held(&c));
+	turn_give(&first);
+	assert_string_equal(order, "aa");
+	turn_give(&a);
+	turn_give(&c);
+	assert_int_equal(turn_count(&queue), 0);
+	assert_string_equal(order, "aa");
+}
+
 static void test_who_leaves_the_line_is_skipped(void **state)
 {
 	struct turn_queue queue = { 0 };
@@ -202,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_names_are_taken_once),
 		cmocka_unit_test(test_keys_do_not_run_together),
 		cmocka_unit_test(test_turns_go_round_in_order),
+		cmocka_unit_test(test_a_wide_queue_lets_several_hold),
 		cmocka_unit_test(test_who_leaves_the_line_is_skipped),
 		cmocka_unit_test(test_maps),
 	};
