@@ -170,3 +170,24 @@ def test_check_leaves_what_a_container_runs_on(daemon, made, logs):
         assert name in names(daemon)
     assert daemon.cli("check", "--images", "--repair").returncode == 0 and name not in names(daemon)
     assert daemon.cli("check", "--repair", check=False).returncode == 2
+
+
+def test_images_and_rmi_say_who_uses_them(daemon, made, logs):
+    client, name = daemon.client(), "docker.io/library/busy:1"
+    other = "docker.io/library/idle:1"
+    for each in (name, other):
+        daemon.cli("import", str(made(each)))
+    with pod(client, "busy", logs) as (pod_id, config):
+        start(client, pod_id, config, name, ["sleep", "1000"])
+        rows = {line.split()[0]: line.split()[-1] for line in daemon.cli("images").stdout.splitlines()}
+        assert (rows[name], rows[other]) == ("1", "0")
+        refused = daemon.cli("rmi", "nobody:1", name, other, check=False)
+        assert refused.returncode == 1 and refused.stdout == f"{other}\n"
+        assert "there is no image 'nobody:1'" in refused.stderr and f"'{name}' is used by 1 container, main (" in refused.stderr
+        assert name in names(daemon) and other not in names(daemon)
+        assert daemon.cli("rmi", "--force", name).stdout == f"{name}\n"
+        assert name not in names(daemon) and len(list(store_of(daemon).glob("layers/*/fs/made"))) == 1
+    deadline = time.monotonic() + 20
+    while list(store_of(daemon).glob("layers/*/fs/made")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not list(store_of(daemon).glob("layers/*/fs/made")), "the layers go with the container"
