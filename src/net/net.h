@@ -1,9 +1,9 @@
 /*
- * Pod networks. An engine attaches a network namespace to a network and detaches it again; which engine serves is decided once, at
- * start: the embedded bridge when no CNI configuration is there. The CNI engines take the same three functions.
+ * Pod networks. An engine attaches a network namespace to a network and detaches it again: the embedded bridge below, or plugins that are
+ * executed (cni.h). A pod is detached by the engine that attached it.
  *
- * Everything blocks and must run on one thread at a time (the network lane): rtnl serialises the kernel's side anyhow (limits.md
- * lesson 15). Functions are idempotent: attaching what is attached returns the same result; detaching what is gone is success.
+ * Everything blocks. Calls to the bridge must run on one thread at a time (the network lane): rtnl serialises the kernel's side anyhow
+ * (limits.md lesson 15); those to plugins may run on several, for different pods. Functions are idempotent: attaching what is attached returns the same result; detaching what is gone is success.
  */
 #ifndef MONOPOD_NET_NET_H
 #define MONOPOD_NET_NET_H
@@ -26,16 +26,26 @@ struct port_mapping {
 	const char *host_ip; /* "" or NULL: all addresses of the host */
 };
 
+struct net_dns { /* NULL-terminated lists, each may be NULL: CRI DNSConfig */
+	char *const *servers, *const *searches, *const *options;
+};
+
 struct net_request {
 	const char *pod_id;   /* 64 hexadecimal digits: names the link and the address record */
 	const char *pod_name; /* for error texts: "namespace/name" */
 	int netns;            /* descriptor; -1 in a detach whose namespace is gone */
 	const struct port_mapping *ports;
 	size_t n_ports;
+
+	/* What CNI plugins are told besides; the embedded bridge reads none of it, and a detach needs none of it. */
+	const char *netns_path; /* where `netns` is pinned; NULL when it is gone */
+	const char *name, *namespace, *uid;
+	struct net_dns dns;
+	uint64_t ingress_bits, egress_bits; /* per second; 0: no limit */
 };
 
 #define NET_ADDRESS_SIZE 46 /* INET6_ADDRSTRLEN */
-#define NET_MAX_ADDRESSES 2
+#define NET_MAX_ADDRESSES 8
 
 struct net_result {
 	char interface[16];                                  /* inside the pod: "eth0" */
@@ -59,7 +69,7 @@ struct net_engine_ops {
 	 * it; -1: none. It is the engine's. Any thread. */
 	int (*watch_fd)(struct net_engine *engine);
 	/* Removes links, addresses and nft elements of ours whose pod is not in the list (sorted ids): after a crash. 15 to 25 ms for
-	 * each link that is left over. */
+	 * each link that is left over. NULL where the kernel does not show what is ours (cni.h: net_cni_leftovers()). */
 	int (*sweep)(struct net_engine *engine, const char *const *live_pod_ids, size_t n, struct error *err);
 	void (*describe)(struct net_engine *engine, FILE *out);
 	void (*close)(struct net_engine *engine);
