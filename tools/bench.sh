@@ -49,7 +49,7 @@ trap 'exit 1' HUP INT TERM
 mkdir -p "$results"
 tools/mkimage.sh --name "$image" "$dir/image.tar"
 "$build/monopod" serve --set "server.root_dir=$dir/root" --set "server.state_dir=$dir/state" --set "server.socket=$dir/sock" \
-	--set "runtime.cgroup_parent=$cgroup" --set server.log_level=warn >"$dir/log" 2>&1 &
+	--set "net.cni_conf_dir=$dir/net.d" --set "runtime.cgroup_parent=$cgroup" --set server.log_level=warn >"$dir/log" 2>&1 &
 daemon=$!
 tries=0
 until "$build/monopod" --socket "$dir/sock" version >/dev/null 2>&1; do

@@ -78,7 +78,7 @@ mkdir -p build
 
 # ---- the daemon ----
 "$monopod" serve --set "server.root_dir=$dir/root" --set "server.state_dir=$dir/state" --set "server.socket=$dir/sock" \
-	--set "net.bridge=$bridge" --set "net.pod_cidr=10.247.$octet.0/24" --set "runtime.cgroup_parent=$cgroup" \
+	--set "net.bridge=$bridge" --set "net.pod_cidr=10.247.$octet.0/24" --set "net.cni_conf_dir=$dir/net.d" --set "runtime.cgroup_parent=$cgroup" \
 	>"$dir/log" 2>&1 &
 daemon=$!
 tries=0

@@ -65,6 +65,8 @@ busybox-static          what the test images are made of
 libcmocka-dev           unit tests
 iproute2                looks at links, addresses, namespaces
 nftables                looks at rules
+containernetworking-plugins CNI plugins that are not ours
+iptables                which portmap, one of them, calls
 docker-registry         a real registry, on loopback
 skopeo                  fills it
 nginx-light|nginx       stands in front of it, and is slow, flaky, redirecting or lying

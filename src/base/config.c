@@ -94,6 +94,13 @@ static const struct option options[] = {
 		    "Images that the kubelet's garbage collection leaves alone: names, separated by commas; * stands for any\n"
 		    "characters (docker.io/library/*)."),
 
+	{ "net", "engine", TEXT, offsetof(struct config, net_engine), "auto", 0, 0, config_check_engine,
+	  "auto: CNI plugins as soon as cni_conf_dir holds a configuration, the embedded bridge while it holds none;\n"
+	  "exec: CNI plugins, and no pod before there is a configuration." },
+	TEXT_OPTION("net", cni_conf_dir, "/etc/cni/net.d", config_check_path,
+		    "Network configurations (*.conflist, *.conf); the first one in the order of names counts."),
+	TEXT_OPTION("net", cni_bin_dirs, "/opt/cni/bin,/usr/lib/cni", config_check_paths,
+		    "Directories of CNI plugins, separated by commas; the first one that has a plugin counts."),
 	TEXT_OPTION("net", bridge, "monopod0", config_check_link,
 		    "Bridge of the embedded network, which serves when there is no CNI configuration."),
 	TEXT_OPTION("net", pod_cidr, "10.88.0.0/16", config_check_cidr, "IPv4 addresses of its pods."),

@@ -56,9 +56,12 @@ struct config {
 	char *pinned_images;                                              /* comma-separated names; see image/pins.h */
 
 	/* [net] */
-	char *bridge;   /* name of the embedded default bridge */
-	char *pod_cidr; /* IPv4 prefix of the embedded default network */
-	char *mtu;      /* "auto" or a number */
+	char *net_engine;   /* "auto" or "exec" */
+	char *cni_conf_dir; /* of CNI configurations */
+	char *cni_bin_dirs; /* of plugins, separated by commas */
+	char *bridge;       /* name of the embedded default bridge */
+	char *pod_cidr;     /* IPv4 prefix of the embedded default network */
+	char *mtu;          /* "auto" or a number */
 };
 
 /* Every default. Fails only when memory is out. */

@@ -65,6 +65,11 @@ int config_check_driver(const char *value, struct error *err)
 		       : error_set(err, ERR_INVALID, "must be auto, cgroupfs or systemd");
 }
 
+int config_check_engine(const char *value, struct error *err)
+{
+	return !strcmp(value, "auto") || !strcmp(value, "exec") ? 0 : error_set(err, ERR_INVALID, "must be auto or exec");
+}
+
 int config_check_cgroup(const char *value, struct error *err)
 {
 	if (value[0] != '/' || value[1] == '\0' || strstr(value, ".."))

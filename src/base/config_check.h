@@ -16,8 +16,8 @@ typedef int config_check_fn(const char *value, struct error *err);
 
 config_check_fn config_check_text; /* what every text must be */
 config_check_fn config_check_path, config_check_path_or_none, config_check_paths, config_check_search_path, config_check_socket,
-	config_check_level, config_check_auto_or_path, config_check_driver, config_check_cgroup, config_check_seccomp,
-	config_check_apparmor, config_check_link, config_check_mtu, config_check_cidr;
+	config_check_level, config_check_auto_or_path, config_check_driver, config_check_engine, config_check_cgroup,
+	config_check_seccomp, config_check_apparmor, config_check_link, config_check_mtu, config_check_cidr;
 
 /* A decimal number from `min` to `max`. Errors as above. */
 int config_parse_number(const char *value, int64_t min, int64_t max, int64_t *ret_number, struct error *err);

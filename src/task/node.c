@@ -24,7 +24,7 @@
 #include "task/group.h"
 #include "task/machines.h"
 #include "task/mount_points.h"
-#include "task/net_watch.h"
+#include "task/network_watch.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
 #include "task/path.h"
@@ -92,27 +92,11 @@ static int open_images(struct node *node, struct error *err)
 	return image_store_open(&images, &node->images, err);
 }
 
-static int open_network(struct node *node, struct error *err)
-{
-	const struct config *config = node->config;
-	char dir[PATH_MAX];
-	const struct net_bridge_config bridge = {
-		.bridge = config->bridge,
-		.pod_cidr = config->pod_cidr,
-		.mtu = config->mtu,
-		.state_dir = dir,
-	};
-
-	if (path_format(dir, err, "%s/network", config->state_dir) < 0)
-		return -1;
-	return net_bridge_open(&bridge, &node->net, err);
-}
-
 static int open_lanes(struct node *node, struct error *err)
 {
 	struct lane_pool *pool = node->loop->lanes;
 
-	if (lane_open(pool, "network", &node->net_lane, err) < 0 || lane_open(pool, "images", &node->image_lane, err) < 0)
+	if (lane_open(pool, "images", &node->image_lane, err) < 0)
 		return -1;
 	return lane_open(pool, "store", &node->store_lane, err);
 }
@@ -192,13 +176,13 @@ static int open_in(struct node *node, struct error *err)
 	    open_store(node, err) < 0 || open_images(node, err) < 0 || open_lanes(node, err) < 0)
 		return -1;
 	if (cgroup_roots_open(node->config->cgroup_root, &node->cgroups, err) < 0 || group_choose_driver(node, err) < 0 ||
-	    spawner_open(&node->spawner, err) < 0 || open_network(node, err) < 0)
+	    spawner_open(&node->spawner, err) < 0 || networks_open(node, err) < 0)
 		return -1;
 	read_oom_score(node);
 	node->user_namespaces = user_ns_probe(node->spawner, node->config->root_dir);
 	if (node_set_limits(node, err) < 0 || node_recover(node, err) < 0)
 		return -1;
-	return net_watch_open(node, err);
+	return networks_begin(node, err);
 }
 
 int node_open(struct loop *loop, const struct config *config, struct node **ret_node, struct error *err)
@@ -239,11 +223,9 @@ void node_free(struct node *node)
 	if (!node)
 		return;
 	forget_objects(node);
-	lane_close(node->net_lane);
+	networks_close(node);
 	lane_close(node->image_lane);
 	lane_close(node->store_lane);
-	if (node->net)
-		node->net->ops->close(node->net);
 	if (node->spawner)
 		spawner_close(node->spawner);
 	if (node->cgroups)
@@ -280,7 +262,7 @@ void node_advance_close(struct node *node)
 	if (!node->closing || node->closed || node->operations)
 		return;
 	drop_logs(node);
-	if (node->pumps > 0 || node->checkpointing || node->net_watch)
+	if (node->pumps > 0 || node->checkpointing || !networks_have_ended(node))
 		return;
 	node->closed = true;
 	(void)uv_timer_start(&node->closer, on_closer, 0, 0);
@@ -297,7 +279,7 @@ void node_close(struct node *node, void (*on_closed)(void *arg), void *arg)
 	(void)uv_timer_init(&node->loop->uv, &node->closer);
 	node->closer.data = node;
 	operations_cancel_all(node, &why);
-	net_watch_close(node);
+	networks_end(node);
 	node_advance_close(node);
 }
 

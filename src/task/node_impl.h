@@ -13,13 +13,12 @@
 #include "runtime/selinux.h"
 #include "task/container.h"
 #include "task/names.h"
+#include "task/network.h"
 #include "task/node.h"
 #include "task/sandbox.h"
 
 struct cgroup_roots;
 struct image_store;
-struct net_engine;
-struct net_watch;
 struct operation;
 struct pull_transfer;
 struct spawner;
@@ -40,9 +39,7 @@ struct node {
 	bool systemd; /* the cgroup driver is systemd */
 	struct spawner *spawner;
 	struct image_store *images;
-	struct net_engine *net;
-	struct net_watch *net_watch;
-	struct lane *net_lane;   /* the one network thread */
+	struct network networks[NETWORK_COUNT];
 	struct lane *image_lane; /* removals and imports */
 	struct lane *store_lane; /* checkpoints */
 	bool checkpointing;
@@ -66,11 +63,6 @@ struct node {
 	bool may_recursive_readonly; /* volume_takes_recursive_readonly() */
 	bool warned_oom_score;
 	bool user_namespaces; /* tried with success: pods may have users of their own */
-
-	/* The last truth about the network, for a Status that cannot wait for a busy lane. */
-	int64_t net_checked_us;
-	bool net_ready;
-	char net_reason[256];
 
 	struct subscriber *subscribers; /* utlist: to events (events.h) */
 	unsigned n_subscribers;

@@ -220,14 +220,23 @@ static void recover_container(struct container *container)
 
 /* ---- sandboxes ---- */
 
-static void take_pod_away(struct sandbox *sandbox)
+/* Executing plugins is for the sweep, off the start. */
+static void detach_pod(struct sandbox *sandbox)
 {
-	struct node *node = sandbox->node;
+	struct net_engine *engine = network_of(sandbox)->engine;
 	const struct net_request request = { .pod_id = sandbox->id, .pod_name = sandbox->config->metadata->name, .netns = -1 };
 	struct error err = ERROR_INIT;
 
-	if (!sandbox_host_network(sandbox->config))
-		warn("sandbox", sandbox->id, node->net->ops->detach(node->net, &request, &err), &err);
+	if (!sandbox_host_network(sandbox->config) && sandbox->network == NETWORK_BRIDGE)
+		warn("sandbox", sandbox->id, engine->ops->detach(engine, &request, &err), &err);
+}
+
+static void take_pod_away(struct sandbox *sandbox)
+{
+	struct node *node = sandbox->node;
+	struct error err = ERROR_INIT;
+
+	detach_pod(sandbox);
 	if (sandbox->of_this_boot)
 		warn("sandbox", sandbox->id, remove_cgroup(node->cgroups, sandbox->cgroup_path, &err), &err);
 	warn("sandbox", sandbox->id, remove_pod_dir(sandbox->dir, &err), &err);
@@ -336,7 +345,7 @@ static int sweep_network(struct node *node, struct error *err)
 		if (!sandbox->released)
 			ids[n++] = sandbox->id;
 	qsort(ids, n, sizeof(*ids), compare_ids);
-	return node->net->ops->sweep(node->net, ids, n, err);
+	return networks_sweep(node, ids, n, err);
 }
 
 static void sweep(struct node *node)

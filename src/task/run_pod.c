@@ -25,6 +25,7 @@
 #include "task/latecomer.h"
 #include "task/machines.h"
 #include "task/message.h"
+#include "task/network_request.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
 #include "task/path.h"
@@ -63,7 +64,7 @@ static const struct step steps[] = {
 	{ "record", write_record, erase_record, 5000 },
 	{ "directory", make_directory, remove_directory, 10000 },
 	{ "namespaces", make_namespaces, remove_namespaces, NAMESPACES_DEADLINE_MS },
-	{ "network", attach_network, detach_network, 60000 },
+	{ "network", attach_network, detach_network, NETWORK_DEADLINE_MS },
 	{ "files", write_files, NULL, 10000 },
 	{ "init", start_init, end_init, 20000 },
 	{ "publish", publish, NULL, 5000 },
@@ -80,7 +81,10 @@ static struct run_pod *run_pod_of(struct task *task)
 
 static enum verdict write_record(struct task *task, struct error *err)
 {
-	return sandbox_save(run_pod_of(task)->sandbox, err) < 0 ? STEP_FAILED : STEP_DONE;
+	struct sandbox *sandbox = run_pod_of(task)->sandbox;
+
+	sandbox->network = network_for_new_pods(sandbox->node);
+	return sandbox_save(sandbox, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict erase_record(struct task *task, struct error *err)
@@ -174,34 +178,30 @@ static enum verdict remove_namespaces(struct task *task, struct error *err)
 static int attach_network_work(struct task *task, struct error *err)
 {
 	struct run_pod *op = run_pod_of(task);
-	struct net_engine *net = op->op.node->net;
+	struct net_engine *engine = network_of(op->sandbox)->engine;
 
 	if (net_loopback_up(op->ns.net, err) < 0)
 		return -1;
-	return net->ops->attach(net, &op->network, &op->network_result, err);
+	return engine->ops->attach(engine, &op->network, &op->network_result, err);
 }
 
 static enum verdict attach_network(struct task *task, struct error *err)
 {
 	struct run_pod *op = run_pod_of(task);
-	char title[SANDBOX_TITLE_SIZE];
 
 	if (sandbox_host_network(op->sandbox->config))
 		return STEP_DONE;
-	op->network.pod_id = op->sandbox->id;
-	op->network.pod_name = arena_strdup(&op->arena, sandbox_title(op->sandbox, title));
-	op->network.netns = op->ns.net;
-	if (sandbox_ports(op->sandbox->config, &op->arena, &op->network, err) < 0)
+	if (network_request_make(op->sandbox, op->ns.net, &op->arena, &op->network, err) < 0)
 		return STEP_FAILED;
-	return task_run_in_lane(task, op->op.node->net_lane, attach_network_work, err);
+	return task_run_in_lane(task, network_lane_of(op->sandbox), attach_network_work, err);
 }
 
 static int detach_network_work(struct task *task, struct error *err)
 {
 	struct run_pod *op = run_pod_of(task);
-	struct net_engine *net = op->op.node->net;
+	struct net_engine *engine = network_of(op->sandbox)->engine;
 
-	return net->ops->detach(net, &op->network, err);
+	return engine->ops->detach(engine, &op->network, err);
 }
 
 static enum verdict detach_network(struct task *task, struct error *err)
@@ -210,7 +210,7 @@ static enum verdict detach_network(struct task *task, struct error *err)
 
 	if (!op->network.pod_id)
 		return STEP_DONE;
-	return task_run_in_lane(task, op->op.node->net_lane, detach_network_work, err);
+	return task_run_in_lane(task, network_lane_of(op->sandbox), detach_network_work, err);
 }
 
 /* ---- files ---- */

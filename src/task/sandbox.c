@@ -285,6 +285,7 @@ int sandbox_save_as(struct sandbox *sandbox, enum sandbox_state state, struct er
 	record.init = sandbox->init.pid ? &init : NULL;
 	record.released = sandbox->released;
 	record.selinux_pair = sandbox->selinux_pair;
+	record.network = sandbox->network;
 	if (store_put(node->store, STORE_SANDBOX, sandbox->id, &record.base, err) < 0)
 		return -1;
 	node_checkpoint(node);
@@ -303,6 +304,7 @@ static void take_network(struct sandbox *sandbox, const Store__Sandbox *record)
 {
 	struct net_result *net = &sandbox->net;
 
+	sandbox->network = record->network < NETWORK_COUNT ? (enum network_kind)record->network : NETWORK_BRIDGE;
 	(void)snprintf(net->interface, sizeof(net->interface), "%s", record->interface);
 	for (size_t i = 0; i < record->n_addresses && i < NET_MAX_ADDRESSES; i++)
 		(void)snprintf(net->addresses[net->n_addresses++], NET_ADDRESS_SIZE, "%s", record->addresses[i]);

@@ -30,6 +30,7 @@
 #include "proto/cri.pb-c.h"
 #include "proto/store.pb-c.h"
 #include "runtime/namespaces.h"
+#include "task/network.h"
 #include "task/turn.h"
 
 struct container;
@@ -70,6 +71,7 @@ struct sandbox {
 	int64_t created_at_ns;
 	char *dir; /* state_dir/pods/ID */
 	struct pod_namespaces ns;
+	enum network_kind network; /* who attached it, or will */
 	struct net_result net;
 	char *cgroup_parent;   /* see group.h */
 	char *cgroup_path;     /* of the init: cgroup_parent/ID */

@@ -15,7 +15,7 @@
 #include "net/net.h"
 #include "runtime/cgroup.h"
 #include "task/machines.h"
-#include "task/net_watch.h"
+#include "task/network_watch.h"
 #include "task/node_impl.h"
 #include "task/operation.h"
 
@@ -24,10 +24,12 @@
 #define TRUST_US (INT64_C(60) * 1000000)
 
 struct status {
-	struct operation op; /* first */
+	struct operation op;     /* first */
+	struct network *network; /* for new pods */
 	bool verbose;
 	bool ready;
 	char reason[256];
+	char network_text[512]; /* for the verbose answer */
 };
 
 static step_fn ask_network;
@@ -39,21 +41,36 @@ static const struct step steps[] = {
 
 const struct machine status_machine = MACHINE("status", steps);
 
+/* One line. */
+static void describe(struct net_engine *engine, char *text, size_t size)
+{
+	FILE *stream = fmemopen(text, size, "w");
+
+	if (!stream)
+		return;
+	engine->ops->describe(engine, stream);
+	(void)fclose(stream);
+	text[size - 1] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+}
+
 static int ask_network_work(struct task *task, struct error *err)
 {
 	struct status *op = container_of(task, struct status, op.task);
-	struct net_engine *net = op->op.node->net;
+	struct net_engine *engine = op->network->engine;
 	struct error reason = ERROR_INIT;
 
 	(void)err;
-	op->ready = net->ops->ready(net, &reason) == 0;
+	op->ready = engine->ops->ready(engine, &reason) == 0;
 	(void)snprintf(op->reason, sizeof(op->reason), "%.255s", op->ready ? "" : reason.text);
+	if (op->verbose)
+		describe(engine, op->network_text, sizeof(op->network_text));
 	return 0;
 }
 
 static enum verdict ask_network(struct task *task, struct error *err)
 {
-	return task_run_in_lane(task, container_of(task, struct status, op.task)->op.node->net_lane, ask_network_work, err);
+	return task_run_in_lane(task, container_of(task, struct status, op.task)->network->lane, ask_network_work, err);
 }
 
 /* ---- the answer ---- */
@@ -96,7 +113,7 @@ static void add_text(cJSON *root, const char *name, FILE *stream, char **text)
 	(void)cJSON_AddStringToObject(root, name, *text);
 }
 
-static void add_engines(cJSON *root, const struct node *node)
+static void add_engines(cJSON *root, const struct status *op)
 {
 	_cleanup_free_
 	char *cgroups = NULL;
@@ -104,21 +121,22 @@ static void add_engines(cJSON *root, const struct node *node)
 	FILE *stream = open_memstream(&cgroups, &size);
 
 	if (stream) {
-		cgroup_roots_describe(node->cgroups, stream);
+		cgroup_roots_describe(op->op.node->cgroups, stream);
 		add_text(root, "cgroups", stream, &cgroups);
 	}
-	(void)cJSON_AddStringToObject(root, "network", node->net->ops->name);
+	(void)cJSON_AddStringToObject(root, "network", op->network_text);
 }
 
-static char *verbose_text(const struct node *node, struct arena *arena)
+static char *verbose_text(const struct status *op, struct arena *arena)
 {
+	const struct node *node = op->op.node;
 	cJSON *root = cJSON_CreateObject();
 	char *text, *copy;
 
 	(void)cJSON_AddNumberToObject(root, "sandboxes", HASH_COUNT(node->sandboxes));
 	(void)cJSON_AddNumberToObject(root, "containers", HASH_COUNT(node->containers));
 	add_lanes(root, node->loop);
-	add_engines(root, node);
+	add_engines(root, op);
 	text = cJSON_PrintUnformatted(root);
 	copy = arena_strdup(arena, text ? text : "{}");
 	cJSON_free(text);
@@ -156,7 +174,7 @@ static Cri__RuntimeHandler **list_handlers(const struct node *node, struct arena
 	return list;
 }
 
-static void send_status(const struct status *op, struct call *call, bool net_ready, char *net_reason)
+static void send_status(const struct status *op, struct call *call)
 {
 	static char runtime_ready[] = "RuntimeReady", network_ready[] = "NetworkReady", not_ready[] = "NetworkNotReady",
 		    empty[] = "", info_key[] = "info";
@@ -165,9 +183,10 @@ static void send_status(const struct status *op, struct call *call, bool net_rea
 	Cri__RuntimeFeatures features = CRI__RUNTIME_FEATURES__INIT;
 	Cri__StatusResponse__InfoEntry info = CRI__STATUS_RESPONSE__INFO_ENTRY__INIT, *infos[] = { &info };
 	Cri__RuntimeCondition conditions[2], *list[] = { &conditions[0], &conditions[1] };
+	struct network *network = op->network;
 
 	init_condition(&conditions[0], runtime_ready, true, empty, empty);
-	init_condition(&conditions[1], network_ready, net_ready, net_ready ? empty : not_ready, net_reason);
+	init_condition(&conditions[1], network_ready, network->is_ready, network->is_ready ? empty : not_ready, network->reason);
 	status.conditions = list;
 	status.n_conditions = ARRAY_SIZE(list);
 	reply.status = &status;
@@ -176,7 +195,7 @@ static void send_status(const struct status *op, struct call *call, bool net_rea
 	features.mount_options = true;
 	reply.features = &features;
 	info.key = info_key;
-	info.value = op->verbose ? verbose_text(op->op.node, &call->arena) : NULL;
+	info.value = op->verbose ? verbose_text(op, &call->arena) : NULL;
 	reply.info = infos;
 	reply.n_info = info.value ? 1 : 0;
 	call_reply(call, &reply.base);
@@ -187,26 +206,22 @@ static void send_status(const struct status *op, struct call *call, bool net_rea
 static void settle(struct operation *base, int result, const struct error *err)
 {
 	struct status *op = container_of(base, struct status, op);
-	struct node *node = base->node;
-	int64_t now_us = clock_monotonic_us();
+	struct network *network = op->network;
 
 	if (result == 0) {
-		net_learn(node, op->ready, op->reason);
-	} else if (node->net_checked_us == 0 || now_us - node->net_checked_us > TRUST_US) {
-		node->net_ready = false;
-		(void)snprintf(node->net_reason, sizeof(node->net_reason), "%.200s", err->text);
+		network_learn(network, op->ready, op->reason);
+	} else if (network->checked_us == 0 || clock_monotonic_us() - network->checked_us > TRUST_US) {
+		network->is_ready = false;
+		(void)snprintf(network->reason, sizeof(network->reason), "%.200s", err->text);
 	}
 	/* The truth as we know it is the answer, also when the network did not say it. */
-	if (base->call && result < 0) {
-		struct call *call = operation_take_call(base);
-
-		send_status(op, call, node->net_ready, node->net_reason);
-	}
+	if (base->call && result < 0)
+		send_status(op, operation_take_call(base));
 }
 
 static void reply(struct operation *base, struct call *call)
 {
-	send_status(container_of(base, struct status, op), call, base->node->net_ready, base->node->net_reason);
+	send_status(container_of(base, struct status, op), call);
 }
 
 static const struct operation_kind kind = {
@@ -225,6 +240,7 @@ void op_status(struct node *node, struct call *call)
 		call_fail(call, &err);
 		return;
 	}
+	op->network = &node->networks[network_for_new_pods(node)];
 	op->verbose = ((const Cri__StatusRequest *)call->request)->verbose;
 	operation_title(&op->op, "status");
 	operation_begin(&op->op, NULL);

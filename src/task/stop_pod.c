@@ -36,7 +36,7 @@ static const struct step steps[] = {
 	{ "mark", mark, NULL, 5000 },
 	{ "containers", stop_containers, NULL, 90000 },
 	{ "init", end_init, NULL, 30000 },
-	{ "network", detach_network, NULL, 60000 },
+	{ "network", detach_network, NULL, NETWORK_DEADLINE_MS },
 	{ "namespaces", remove_namespaces, NULL, 30000 },
 	{ "publish", publish, NULL, 5000 },
 };
@@ -117,14 +117,14 @@ static enum verdict end_init(struct task *task, struct error *err)
 static int detach_network_work(struct task *task, struct error *err)
 {
 	const struct stop_pod *op = stop_pod_of(task);
-	struct net_engine *net = op->op.node->net;
+	struct net_engine *engine = network_of(op->sandbox)->engine;
 	const struct net_request request = {
 		.pod_id = op->sandbox->id,
 		.pod_name = op->sandbox->config->metadata->name,
 		.netns = op->sandbox->ns.net >= 0 ? op->sandbox->ns.net : -1,
 	};
 
-	return net->ops->detach(net, &request, err);
+	return engine->ops->detach(engine, &request, err);
 }
 
 static enum verdict detach_network(struct task *task, struct error *err)
@@ -133,7 +133,7 @@ static enum verdict detach_network(struct task *task, struct error *err)
 
 	if (sandbox_host_network(op->sandbox->config))
 		return STEP_DONE;
-	return task_run_in_lane(task, op->op.node->net_lane, detach_network_work, err);
+	return task_run_in_lane(task, network_lane_of(op->sandbox), detach_network_work, err);
 }
 
 /* ---- namespaces ---- */

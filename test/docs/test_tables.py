@@ -10,12 +10,14 @@ CONTRACT = (ROOT / "proto" / "cri.proto").read_text()
 SUPPORT = (ROOT / "docs" / "cri-support.md").read_text()
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 IMAGES = (ROOT / "docs" / "images.md").read_text()
+NETWORK = (ROOT / "docs" / "network.md").read_text()
 
 # What RunPodSandbox and CreateContainer take. Boxes of a number and what is for another operating system are no rows of their own.
 ROOTS = ["RunPodSandboxRequest", "ContainerConfig"]
 STREAMS = "Streams"  # its rows are RPCs
 NO_ROWS = re.compile(r"Windows\w+|Int64Value")
 
+SECTIONS_OF_NETWORK = ["CNI by the book"]
 SECTIONS_OF_IMAGES = ["References", "Registries", "Formats", "Store", "Unpacking", "Without a registry", "Speed"]
 
 
@@ -122,7 +124,7 @@ def mistakes_of_security(text):
     return mistakes
 
 
-def mistakes_of_images(text):
+def mistakes_of_features(text, sections):
     mistakes, found = [], []
     for section, cells in rows(text):
         feature = f"{section}: {cells[0]}"
@@ -134,7 +136,7 @@ def mistakes_of_images(text):
         mistakes += [f"{feature}: there is no test {name}" for name in names_of_tests(cells[-1]) if not exists(name)]
     mistakes += [f"{feature}: has two rows" for feature in sorted({feature for feature in found if found.count(feature) > 1})]
     filled = {feature.split(":")[0] for feature in found}
-    mistakes += [f"{section}: has no row" for section in SECTIONS_OF_IMAGES if section not in filled]
+    mistakes += [f"{section}: has no row" for section in sections if section not in filled]
     return mistakes
 
 
@@ -153,7 +155,11 @@ def test_every_incident_has_a_test_or_a_reason():
 
 
 def test_every_feature_of_images_has_a_test():
-    assert mistakes_of_images(IMAGES) == []
+    assert mistakes_of_features(IMAGES, SECTIONS_OF_IMAGES) == []
+
+
+def test_every_feature_of_the_network_has_a_test():
+    assert mistakes_of_features(NETWORK, SECTIONS_OF_NETWORK) == []
 
 
 def incidents_of_tests():
@@ -235,4 +241,4 @@ def test_an_incident_without_defence_is_noticed():
     (lambda text: text.split("## Speed")[0], "Speed: has no row"),
 ])
 def test_a_wrong_row_of_images_is_noticed(change, mistake):
-    assert mistake in mistakes_of_images(change(IMAGES))
+    assert mistake in mistakes_of_features(change(IMAGES), SECTIONS_OF_IMAGES)

@@ -25,6 +25,7 @@ class Daemon:
         self.options = {
             "server.socket": self.socket, "server.root_dir": self.folder / "root", "server.state_dir": self.folder / "state",
             "server.log_level": "debug", "net.bridge": f"mp{letter}{TAG}", "net.pod_cidr": f"10.{number}.0.0/16",
+            "net.cni_conf_dir": self.folder / "net.d",
             "image.certs_dir": self.folder / "certs.d", "runtime.cdi_dirs": f"{self.folder}/no-cdi,{self.folder}/cdi",
             "runtime.careful.privileged_without_host_devices": "true", "runtime.careful.seccomp_default": "unconfined",
             "runtime.cgroup_driver": CGROUP_DRIVER,
