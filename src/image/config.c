@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
-#include "image/digest.h"
 #include "base/json.h"
-#include "image/manifest.h"
+#include "base/mem.h"
 #include "base/strv.h"
+#include "image/digest.h"
+#include "image/manifest.h"
 
 void image_config_release(struct image_config *config)
 {

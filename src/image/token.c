@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "image/origin.h"
 
 /* Tokens of a few KiB, and what else a service says about them. */
