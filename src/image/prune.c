@@ -10,7 +10,7 @@ static bool may_go(const struct image_prune *prune, const struct entry *entry)
 {
 	const struct image *image = entry->listed && entry->current ? &entry->current->image : NULL;
 
-	if (!image || entry->versions > 1 || atomic_load(&image->refs) > 1)
+	if (!image || image->pinned || entry->versions > 1 || atomic_load(&image->refs) > 1)
 		return false;
 	if (!prune->all && *image->repo_tags)
 		return false;
@@ -54,7 +54,7 @@ static uint64_t weigh_locked(struct image_store *store, struct entry *const *cho
 			struct layer *layer = chosen[i]->layers[j];
 
 			if (++layer->counted == layer->refs)
-				bytes += layer->bytes;
+				bytes += layer_usage(store, layer).used_bytes;
 		}
 	}
 	return bytes;
@@ -95,6 +95,8 @@ int image_prune(struct image_store *store, const struct image_prune *prune, stru
 	for (struct version **version = versions; version && *version; version++)
 		image_unref(&(*version)->image);
 	free(versions);
+	if (!prune->dry_run)
+		unlisted_forget(store);
 	collect_now(store);
 	if (result == 0)
 		*ret_pruned = pruned;

@@ -15,7 +15,7 @@ struct image_prune {
 	bool all;                   /* also those with a tag, not only what a moved tag left behind */
 	int64_t before_realtime_ns; /* only those that came before; INT64_MAX: whenever */
 	bool dry_run;               /* say what would go */
-	/* Images that stay in any case; called under the store's lock. May be NULL. */
+	/* Images that stay in any case, besides those that are pinned; called under the store's lock. May be NULL. */
 	bool (*is_kept)(void *arg, const struct image *image);
 	void *arg;
 };
@@ -26,7 +26,7 @@ struct image_pruned {
 	uint64_t freed_bytes; /* on the disk: layers that nothing else needs */
 };
 
-/* Blocks. An image is used when anybody holds a reference (image_ref); who comes later does not get one that goes. */
+/* Blocks. Layers that were kept for the next try of a pull go too. An image is used when anybody holds a reference (image_ref); who comes later does not get one that goes. */
 int image_prune(struct image_store *store, const struct image_prune *prune, struct image_pruned *ret_pruned, struct error *err);
 void image_pruned_release(struct image_pruned *pruned);
 

@@ -168,6 +168,9 @@ void unlisted_keep_locked(struct image_store *store, struct layer *layer);
 /* When the next one is due, on the monotonic clock; INT64_MAX: none. With the lock held. */
 int64_t unlisted_due_us_locked(const struct image_store *store);
 
+/* The collector takes them at once from now on. */
+void unlisted_forget(struct image_store *store);
+
 /* Gives their space back now, after a pull has failed with `err` for want of it. Blocks. */
 void unlisted_make_room(struct image_store *store, const struct error *err);
 

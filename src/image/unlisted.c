@@ -98,15 +98,20 @@ int64_t unlisted_due_us_locked(const struct image_store *store)
 	return due_us;
 }
 
-void unlisted_make_room(struct image_store *store, const struct error *err)
+void unlisted_forget(struct image_store *store)
 {
-	if (err->code != ERR_EXHAUSTED)
-		return;
 	(void)pthread_mutex_lock(&store->lock);
 	for (struct layer *layer = store->layers; layer; layer = layer->hh.next) {
 		if (layer->refs == 0)
 			layer->keep_until_us = 0;
 	}
 	(void)pthread_mutex_unlock(&store->lock);
+}
+
+void unlisted_make_room(struct image_store *store, const struct error *err)
+{
+	if (err->code != ERR_EXHAUSTED)
+		return;
+	unlisted_forget(store);
 	collect_now(store);
 }

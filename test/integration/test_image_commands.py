@@ -131,8 +131,8 @@ def test_prune_removes_what_nothing_uses(daemon, made, image, logs):
         start(client, pod_id, config, image, ["sleep", "1000"])
         before = names(daemon)
         dry = daemon.cli("prune", "--dry-run").stdout
-        assert "1 image, 4.0KiB would be freed" in dry and names(daemon) == before
-        assert "1 image, 4.0KiB freed" in daemon.cli("prune").stdout and names(daemon) == before
+        assert re.search(r"1 image, [0-9.]+KiB would be freed", dry) and names(daemon) == before
+        assert re.search(r"1 image, [0-9.]+KiB freed", daemon.cli("prune").stdout) and names(daemon) == before
         assert "0 images, 0B freed" in daemon.cli("prune", "--all", "--older-than", "10h").stdout
         reply = json.loads(daemon.cli("-o", "json", "prune", "--all", "--dry-run").stdout)
         assert {tag for gone in reply["images"] for tag in gone["repoTags"]} == {"docker.io/library/unused:1", "docker.io/library/moves:1"}

@@ -292,6 +292,8 @@ def test_pinned_images_say_so(pulls, archive):
         client.ImportImage(path)
         assert client.ImageStatus(image=cri.ImageSpec(image=name)).image.pinned == pinned, name
     assert sum(image.pinned for image in client.ListImages().images) == 2
+    pulls.cli("prune", "--all")
+    assert [image.pinned for image in client.ListImages().images] == [True, True]
     # The recommendation is not to collect it; who says so by name is obeyed.
     client.RemoveImage(image=cri.ImageSpec(image="pinned.example/any:1"))
     assert not client.ImageStatus(image=cri.ImageSpec(image="pinned.example/any:1")).HasField("image")

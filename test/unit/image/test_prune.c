@@ -4,6 +4,9 @@
 #include "base/strv.h"
 #include "image/prune.h"
 
+/* Of a layer here: a file, the listing, the directory around both and the one around the file. */
+#define LAYER_BYTES (2 * 4096 + 2 * fixture_directory_bytes("/tmp"))
+
 struct place {
 	char *dir, *root;
 	struct image_store *store;
@@ -96,26 +99,27 @@ static void without_all_only_what_lost_its_tag_goes(void **state)
 	assert_prunes(p, &dangling, 0, NULL);
 	image_unref(add(p, "a:1", "new"));
 	before = used(p);
-	assert_int_equal(assert_prunes(p, &dangling, 1, NULL), 4096);
-	assert_int_equal(used(p), before - 4096);
+	assert_int_equal(assert_prunes(p, &dangling, 1, NULL), LAYER_BYTES);
+	assert_true(used(p) <= before - LAYER_BYTES); /* and its record and blobs */
 	assert_prunes(p, &dangling, 0, NULL);
 }
 
 static void all_that_nobody_holds_goes(void **state)
 {
 	struct place *p = *state;
+	uint64_t empty = used(p);
 	struct image *held;
 
 	need_root();
 	image_unref(add(p, "a:1", "a"));
 	held = add(p, "b:1", "b");
-	assert_int_equal(assert_prunes(p, &would, 1, "docker.io/library/a:1"), 4096);
-	assert_int_equal(assert_prunes(p, &everything, 1, "docker.io/library/a:1"), 4096);
+	assert_int_equal(assert_prunes(p, &would, 1, "docker.io/library/a:1"), LAYER_BYTES);
+	assert_int_equal(assert_prunes(p, &everything, 1, "docker.io/library/a:1"), LAYER_BYTES);
 	assert_prunes(p, &everything, 0, NULL);
 	image_unref(held);
-	assert_int_equal(used(p), 2 * 4096);
-	assert_int_equal(assert_prunes(p, &everything, 1, "docker.io/library/b:1"), 2 * 4096);
-	assert_int_equal(used(p), 0);
+	assert_true(used(p) >= 2 * LAYER_BYTES);
+	assert_int_equal(assert_prunes(p, &everything, 1, "docker.io/library/b:1"), 2 * LAYER_BYTES);
+	assert_int_equal(used(p), empty);
 	assert_int_equal(fixture_count(p->root, "layers"), 0);
 }
 
