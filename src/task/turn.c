@@ -45,9 +45,10 @@ static void unlink_turn(struct turn_queue *queue, const struct turn *turn)
 {
 	struct turn **at = &queue->first;
 
-	while (*at != turn)
+	while (*at && *at != turn)
 		at = &(*at)->next;
-	*at = turn->next;
+	if (*at)
+		*at = turn->next;
 }
 
 void turn_give(struct turn *turn)
