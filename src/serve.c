@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "base/config.h"
 #include "base/error.h"
@@ -99,6 +100,21 @@ static int check_private(int fd, const char *path, struct error *err)
 	return 0;
 }
 
+/* How long a daemon that was killed may live on in copies of its descriptors, which its children hold until they have exec'd. */
+#define LOCK_PATIENCE_MS 2000
+
+static int lock_patiently(int fd)
+{
+	for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited_ms += 10) {
+		const struct timespec pause = { .tv_nsec = 10000000 };
+
+		if (errno != EWOULDBLOCK || waited_ms >= LOCK_PATIENCE_MS)
+			return -1;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 /* Ours alone: of root, closed to others, and of one daemon at a time. *ret_lock holds it until the process ends. */
 static int own_directory(const char *path, int *ret_lock, struct error *err)
 {
@@ -115,7 +131,7 @@ static int own_directory(const char *path, int *ret_lock, struct error *err)
 	lock = openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (lock < 0)
 		return error_sys(err, errno, "open %s/lock", path);
-	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+	if (lock_patiently(lock) < 0)
 		return error_sys(err, errno, "%s is in use by another daemon", path);
 	*ret_lock = steal_fd(&lock);
 	return 0;
@@ -136,7 +152,7 @@ static int lock_file(const char *path, int *ret_lock, struct error *err)
 
 		if (lock < 0)
 			return error_sys(err, errno, "open %s", path);
-		if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+		if (lock_patiently(lock) < 0)
 			return error_sys(err, errno, "%s", path);
 		if (is_current(lock, path)) {
 			*ret_lock = steal_fd(&lock);

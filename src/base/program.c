@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 /* Of one turn, so that a program which never stops writing does not keep us from looking at the clock. */
 #define READS_PER_TURN 16
@@ -66,7 +67,8 @@ static int prepare_files(posix_spawn_file_actions_t *files, const int fds[3])
 
 	for (int i = 0; i < 3 && result == 0; i++)
 		result = posix_spawn_file_actions_adddup2(files, fds[i], i);
-	return result;
+	/* those that we were started with ourselves are not close-on-exec */
+	return result ? result : posix_spawn_file_actions_addclosefrom_np(files, 3);
 }
 
 static int prepare_attributes(posix_spawnattr_t *attr)
@@ -208,10 +210,7 @@ static void tidy_words(struct running *run)
 
 	while (run->n_words > 0 && (unsigned char)words[run->n_words - 1] <= ' ')
 		words[--run->n_words] = '\0';
-	for (size_t i = 0; i < run->n_words; i++) {
-		if ((unsigned char)words[i] < ' ' || words[i] == 0x7f)
-			words[i] = ' ';
-	}
+	utf8_tidy(words);
 }
 
 /* What it wrote before it ended is in the pipes; one turn would leave the rest of a long answer there. */

@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 
 /* RFC 3629 section 4, "Syntax of UTF-8 Byte Sequences": lead bytes, their length, and what the second byte may be. */
@@ -44,4 +46,16 @@ bool utf8_is_text(const uint8_t *data, size_t len)
 		at += step;
 	}
 	return true;
+}
+
+void utf8_tidy(char *text)
+{
+	bool is_text = utf8_is_text((const uint8_t *)text, strlen(text));
+
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if (*p < ' ' || *p == 0x7f)
+			*p = ' ';
+		else if (*p >= 0x80 && !is_text)
+			*p = '?';
+	}
 }

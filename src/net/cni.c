@@ -33,10 +33,11 @@ struct cni {
 	char *conf_dir, *path;
 	int recordsfd;
 	struct cni_watch watch;
-	pthread_rwlock_t attaching; /* held for writing while plugins are told what is valid */
-	pthread_mutex_t lock;       /* of what follows */
-	struct cni_list *list;      /* NULL: none, or a wrong one */
-	struct error why;           /* there is none */
+	pthread_rwlock_t working; /* held for writing while plugins are told what is valid (GC), which excludes ADD and DEL */
+	pthread_mutex_t busy[NET_CNI_PARALLEL]; /* plugins of one pod never run side by side; see net_cni_slot() */
+	pthread_mutex_t lock;                   /* of what follows */
+	struct cni_list *list;                  /* NULL: none, or a wrong one */
+	struct error why;                       /* there is none */
 	bool is_configured;
 };
 
@@ -104,6 +105,27 @@ bool net_cni_is_configured(struct net_engine *engine)
 }
 
 /* ---- calls ---- */
+
+unsigned net_cni_slot(const char *pod_id)
+{
+	unsigned value = 0;
+
+	for (const char *p = pod_id; p < pod_id + 8 && *p; p++)
+		value = value * 16 + (unsigned)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	return value % NET_CNI_PARALLEL;
+}
+
+static void begin(struct cni *cni, const char *pod_id)
+{
+	(void)pthread_rwlock_rdlock(&cni->working);
+	(void)pthread_mutex_lock(&cni->busy[net_cni_slot(pod_id)]);
+}
+
+static void end(struct cni *cni, const char *pod_id)
+{
+	(void)pthread_mutex_unlock(&cni->busy[net_cni_slot(pod_id)]);
+	(void)pthread_rwlock_unlock(&cni->working);
+}
 
 static struct cni_call make_call(const struct cni *cni, const char *pod_id, const struct cni_record *record, const char *netns_path,
 				 int limit_ms)
@@ -183,9 +205,9 @@ static int attach(struct net_engine *engine, const struct net_request *request, 
 
 	if (!list)
 		return -1;
-	(void)pthread_rwlock_rdlock(&cni->attaching);
+	begin(cni, request->pod_id);
 	result = attach_by(cni, request, list, ret_result, err);
-	(void)pthread_rwlock_unlock(&cni->attaching);
+	end(cni, request->pod_id);
 	if (result == 0)
 		return 0;
 	return *list->path ? error_prefix(err, "network %s (%s)", list->name, list->path) : -1;
@@ -216,9 +238,8 @@ static int recall(struct cni *cni, const struct net_request *request, struct cni
 	return describe_pod(&stand_in, list, record, err);
 }
 
-static int detach(struct net_engine *engine, const struct net_request *request, struct error *err)
+static int detach_recorded(struct cni *cni, const struct net_request *request, struct error *err)
 {
-	struct cni *cni = cni_of(engine);
 	_cleanup_cni_record_ struct cni_record record = { 0 };
 	struct cni_call call;
 	int found = recall(cni, request, &record, err);
@@ -231,9 +252,19 @@ static int detach(struct net_engine *engine, const struct net_request *request, 
 	return cni_record_remove(cni->recordsfd, request->pod_id, err);
 }
 
-int net_cni_check(struct net_engine *engine, const struct net_request *request, struct error *err)
+static int detach(struct net_engine *engine, const struct net_request *request, struct error *err)
 {
 	struct cni *cni = cni_of(engine);
+	int result;
+
+	begin(cni, request->pod_id);
+	result = detach_recorded(cni, request, err);
+	end(cni, request->pod_id);
+	return result;
+}
+
+static int check_recorded(struct cni *cni, const struct net_request *request, struct error *err)
+{
 	_cleanup_cni_record_ struct cni_record record = { 0 };
 	struct cni_call call;
 
@@ -243,6 +274,17 @@ int net_cni_check(struct net_engine *engine, const struct net_request *request, 
 		return error_set(err, ERR_STATE, "was not attached to the end");
 	call = make_call(cni, request->pod_id, &record, record.netns_path, CNI_ATTACH_LIMIT_MS);
 	return cni_chain_check(record.list, &call, record.result, err);
+}
+
+int net_cni_check(struct net_engine *engine, const struct net_request *request, struct error *err)
+{
+	struct cni *cni = cni_of(engine);
+	int result;
+
+	begin(cni, request->pod_id);
+	result = check_recorded(cni, request, err);
+	end(cni, request->pod_id);
+	return result;
 }
 
 /* ---- readiness ---- */
@@ -327,7 +369,7 @@ int net_cni_collect(struct net_engine *engine, struct error *err)
 {
 	struct cni *cni = cni_of(engine);
 	_cleanup_cni_list_ struct cni_list *list = get_list(cni, err);
-	struct cni_call call = make_general_call(cni, COLLECT_LIMIT_MS);
+	struct cni_call call;
 	_cleanup_json_ cJSON *valid = NULL;
 	_cleanup_strv_ char **ids = NULL;
 	int result;
@@ -336,13 +378,14 @@ int net_cni_collect(struct net_engine *engine, struct error *err)
 		return err->code == ERR_NOT_FOUND ? 0 : -1;
 	if (list->version < CNI_1_1_0)
 		return 0;
-	(void)pthread_rwlock_wrlock(&cni->attaching);
+	(void)pthread_rwlock_wrlock(&cni->working);
+	call = make_general_call(cni, COLLECT_LIMIT_MS);
 	result = cni_record_list(cni->recordsfd, &ids, err);
 	valid = result == 0 ? list_attachments(ids) : NULL;
 	call.attachments = valid;
 	if (result == 0)
 		result = valid ? cni_chain_gc(list, &call, err) : error_set(err, ERR_EXHAUSTED, "out of memory");
-	(void)pthread_rwlock_unlock(&cni->attaching);
+	(void)pthread_rwlock_unlock(&cni->working);
 	return result;
 }
 
@@ -372,7 +415,9 @@ static void close_engine(struct net_engine *engine)
 	close_fd(&cni->recordsfd);
 	cni_list_unref(cni->list);
 	(void)pthread_mutex_destroy(&cni->lock);
-	(void)pthread_rwlock_destroy(&cni->attaching);
+	(void)pthread_rwlock_destroy(&cni->working);
+	for (size_t i = 0; i < ARRAY_SIZE(cni->busy); i++)
+		(void)pthread_mutex_destroy(&cni->busy[i]);
 	free(cni->conf_dir);
 	free(cni->path);
 	free(cni);
@@ -415,7 +460,9 @@ int net_cni_open(const struct net_cni_config *config, struct net_engine **ret_en
 	cni->engine.ops = &cni_ops;
 	cni->recordsfd = cni->watch.fd = cni->watch.inotify = cni->watch.timer = -1;
 	(void)pthread_mutex_init(&cni->lock, NULL);
-	(void)pthread_rwlock_init(&cni->attaching, NULL);
+	(void)pthread_rwlock_init(&cni->working, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(cni->busy); i++)
+		(void)pthread_mutex_init(&cni->busy[i], NULL);
 	cni->conf_dir = strdup(config->conf_dir);
 	cni->path = make_path(config->bin_dirs);
 	if (!cni->conf_dir || !cni->path)

@@ -18,6 +18,13 @@
 #define CNI_ATTACH_LIMIT_MS 60000
 #define CNI_DETACH_LIMIT_MS 60000
 
+/* Plugins of so many pods run at the same time: more would take every thread of the daemon when they hang, and with it the start of the
+ * very pod that they wait for. */
+#define NET_CNI_PARALLEL 16
+
+/* Which of them a pod is: pods of one slot take turns. */
+unsigned net_cni_slot(const char *pod_id);
+
 struct net_cni_config {
 	const char *conf_dir; /* of configurations; need not be there */
 	const char *bin_dirs; /* of plugins, separated by commas, the first one that has it counts */
@@ -35,8 +42,8 @@ bool net_cni_is_configured(struct net_engine *engine);
  * before new pods are attached, and each to be given to detach(), which takes its time. */
 int net_cni_leftovers(struct net_engine *engine, const char *const *live_pod_ids, size_t n, char ***ret_pod_ids, struct error *err);
 
-/* Tells the plugins which attachments are valid (GC, since 1.1), which are those with a record. Attaches
- * wait meanwhile: one that began in between would be taken for a stale one. */
+/* Tells the plugins which attachments are valid (GC, since 1.1), which are those with a record. Attaches and detaches
+ * wait meanwhile, as it waits for them. */
 int net_cni_collect(struct net_engine *engine, struct error *err);
 
 /* Asks the plugins whether the pod is still attached as it was (CHECK, since 0.4); 0 when they have no such command. */

@@ -1,5 +1,6 @@
 #include "net/cni_chain.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -28,8 +29,12 @@ static int run_all(const struct cni_list *list, struct cni_call *call, const cJS
 
 	for (size_t i = 0; i < list->n_plugins; i++) {
 		size_t index = reverse ? list->n_plugins - 1 - i : i;
+		int64_t now_us = clock_monotonic_us();
+		struct cni_call one = *call;
 
-		if (cni_plugin_run(list, index, call, result, NULL, &failure) == 0)
+		/* one that hangs leaves the others their share */
+		one.deadline_us = now_us + (call->deadline_us - now_us) / (int64_t)(list->n_plugins - i);
+		if (cni_plugin_run(list, index, &one, result, NULL, &failure) == 0)
 			continue;
 		if (answer == 0)
 			*err = failure;

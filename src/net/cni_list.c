@@ -214,7 +214,8 @@ static int list_files(const char *path, const char *const *endings, char ***ret_
 	if (!names)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	while (dir && (entry = readdir(dir))) {
-		if (entry->d_type == DT_DIR || !has_ending(entry->d_name, endings))
+		if ((entry->d_type != DT_REG && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) ||
+		    !has_ending(entry->d_name, endings))
 			continue;
 		if (strv_append(&names, entry->d_name, err) < 0)
 			return -1;
@@ -227,10 +228,14 @@ static int list_files(const char *path, const char *const *endings, char ***ret_
 static int read_json(const char *dir, const char *name, char path[PATH_MAX], cJSON **ret_json, struct error *err)
 {
 	_cleanup_buffer_ struct buffer text = BUFFER_INIT(CNI_LIST_MAX_BYTES);
+	_cleanup_fd_ int fd = -1;
 
 	if (snprintf(path, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX)
 		return error_sys(err, ENAMETOOLONG, "%.100s/%.100s", dir, name);
-	if (io_read_file(AT_FDCWD, path, &text, err) < 0)
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* who writes to the directory may have made a fifo */
+	if (fd < 0)
+		return error_sys(err, errno, "open %s", path);
+	if (io_read_fd(fd, path, &text, err) < 0)
 		return -1;
 	return json_parse_object(text.data, text.len, path, ret_json, err);
 }
@@ -276,7 +281,10 @@ int cni_list_load(const char *dir, struct cni_list **ret_list, struct error *err
 		return -1;
 	if (!*names)
 		return error_set(err, ERR_NOT_FOUND, "no network configuration (*.conflist, *.conf) in %s", dir);
-	if (read_json(dir, *names, path, &json, err) < 0 || add_loose_plugins(dir, json, err) < 0)
+	if (read_json(dir, *names, path, &json, err) < 0 || add_loose_plugins(dir, json, err) < 0) {
+		/* a file that is on its way, or a link to nowhere, is a configuration none the less */
+		err->code = err->code == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err->code;
 		return -1;
+	}
 	return make_list(steal_ptr(&json), path, ret_list, err) < 0 ? error_prefix(err, "%s", path) : 0;
 }

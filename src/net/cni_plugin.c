@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/program.h"
+#include "base/utf8.h"
 #include "net/cni_result.h"
 
 /* Well-known error codes (SPEC.md, "Error"). */
@@ -171,6 +172,13 @@ static int explain_failure(const struct program_end *end, const struct buffer *o
 
 /* ---- the execution ---- */
 
+/* What it says goes into answers to clients and onto terminals. */
+static int fail_tidily(struct error *err)
+{
+	utf8_tidy(err->text);
+	return -1;
+}
+
 static int time_left(const struct cni_call *call, unsigned *ret_ms, struct error *err)
 {
 	int64_t left_us = call->deadline_us - clock_monotonic_us();
@@ -197,8 +205,10 @@ static int execute(const char *file, const char *input, const struct cni_call *c
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	if (time_left(call, &program.timeout_ms, err) < 0 || program_run(&program, &end, err) < 0)
 		return -1;
-	if (end.code != 0)
-		return explain_failure(&end, output, err);
+	if (end.code != 0) {
+		(void)explain_failure(&end, output, err);
+		return fail_tidily(err);
+	}
 	if (*end.words)
 		log_debug("net", "%s, %s of %.12s: %s", file, call->command, call->container_id, end.words);
 	return 0;

@@ -51,6 +51,18 @@ static char *print(const struct cni_record *record)
 	return cJSON_PrintUnformatted(json);
 }
 
+/* What each fits its limit may be too much together: a record that nobody can read would hold the pod for ever. */
+static int check_readable(const char *text, struct error *err)
+{
+	_cleanup_json_ cJSON *json = NULL;
+	size_t len = strlen(text);
+
+	if (len > MAX_RECORD_BYTES)
+		return error_set(err, ERR_EXHAUSTED, "configuration and result have %zu bytes, the limit is %zu", len,
+				 MAX_RECORD_BYTES);
+	return json_parse_object(text, len, NULL, &json, err);
+}
+
 int cni_record_write(int dirfd, const char *pod_id, const struct cni_record *record, struct error *err)
 {
 	_cleanup_free_
@@ -58,6 +70,8 @@ int cni_record_write(int dirfd, const char *pod_id, const struct cni_record *rec
 
 	if (!text)
 		return error_set(err, ERR_EXHAUSTED, "record the attachment: out of memory");
+	if (check_readable(text, err) < 0)
+		return error_prefix(err, "record the attachment");
 	if (io_replace_file(dirfd, pod_id, text, strlen(text), 0600, err) < 0)
 		return error_prefix(err, "record the attachment");
 	return 0;

@@ -52,31 +52,51 @@ static void drain(int fd)
 }
 
 /* A directory that cannot be watched is found again by the clock alone. */
-static void watch_directory(struct cni_watch *watch, const char *dir)
+/* The nearest directory that is there; `below` gets what is missing in it, or "". A directory that cannot be watched is found again by
+ * whoever asks. */
+static void watch_nearest(struct cni_watch *watch, const char *dir, char below[PATH_MAX])
 {
-	char path[PATH_MAX];
 	unsigned events = CHANGES;
+	char path[PATH_MAX];
 
+	*below = '\0';
 	(void)snprintf(path, sizeof(path), "%s", dir);
-	if (watch->directory >= 0)
-		(void)inotify_rm_watch(watch->inotify, watch->directory);
-	drain(watch->inotify);
 	for (;;) {
 		char *slash = strrchr(path, '/');
 
 		watch->directory = inotify_add_watch(watch->inotify, *path ? path : "/", events | IN_ONLYDIR);
 		if (watch->directory >= 0 || !slash)
 			return;
+		(void)snprintf(below, PATH_MAX, "%s", path);
 		*slash = '\0';
 		events = APPEARANCES;
 	}
 }
 
+/* What appears between the look for it and the watch above it would never be told: so look again. A few times, since there may be
+ * something that is no directory. */
+static void watch_directory(struct cni_watch *watch, const char *dir)
+{
+	char below[PATH_MAX];
+
+	for (int tries = 0; tries < 4; tries++) {
+		if (watch->directory >= 0)
+			(void)inotify_rm_watch(watch->inotify, watch->directory);
+		drain(watch->inotify);
+		watch_nearest(watch, dir, below);
+		if (!*below || access(below, F_OK) < 0)
+			return;
+	}
+}
+
+/* The clock goes on when its period stays: who asks more often than that would stop it for ever. */
 void cni_watch_again(struct cni_watch *watch, const char *dir, unsigned period_s)
 {
 	const struct itimerspec period = { .it_value.tv_sec = period_s, .it_interval.tv_sec = period_s };
 
 	drain(watch->timer);
-	(void)timerfd_settime(watch->timer, 0, &period, NULL);
+	if (period_s != watch->period_s)
+		(void)timerfd_settime(watch->timer, 0, &period, NULL);
+	watch->period_s = period_s;
 	watch_directory(watch, dir);
 }

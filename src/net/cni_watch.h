@@ -12,13 +12,14 @@
 struct cni_watch {
 	int fd;             /* to be polled; the next two are in it */
 	int inotify, timer; /* owned, as is the first */
+	unsigned period_s;  /* of the timer; 0: it stands still */
 	int directory;      /* inotify's number for it; -1: none */
 };
 
 int cni_watch_open(struct cni_watch *watch, struct error *err);
 void cni_watch_close(struct cni_watch *watch);
 
-/* Takes what has come, looks for the directory again and starts the clock anew: `period_s` 0 stops it. To be called before the directory
+/* Takes what has come, looks for the directory again and sets the clock: `period_s` 0 stops it. To be called before the directory
  * is read, so that no change after the reading is missed. */
 void cni_watch_again(struct cni_watch *watch, const char *dir, unsigned period_s);
 

@@ -3,7 +3,8 @@
  * executed (cni.h). A pod is detached by the engine that attached it.
  *
  * Everything blocks. Calls to the bridge must run on one thread at a time (the network lane): rtnl serialises the kernel's side anyhow
- * (limits.md lesson 15); those to plugins may run on several, for different pods. Functions are idempotent: attaching what is attached returns the same result; detaching what is gone is success.
+ * (limits.md lesson 15); those to plugins may run on several, for different pods. Detaching what is gone is success; the
+ * bridge gives a pod that it has attached the same result again.
  */
 #ifndef MONOPOD_NET_NET_H
 #define MONOPOD_NET_NET_H

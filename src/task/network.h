@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "net/cni.h"
 
 struct lane;
 struct net_engine;
@@ -21,8 +22,9 @@ struct network_watch;
 struct node;
 struct sandbox;
 
-/* Of a step that attaches or detaches: plugins get a minute, and another to take back what they did not finish (net/cni.h). */
-#define NETWORK_DEADLINE_MS 125000
+/* Of a step that attaches or detaches: plugins get a minute, another to take back what they did not finish, and wait a
+ * third one while garbage is collected (net/cni.h). */
+#define NETWORK_DEADLINE_MS 185000
 
 /* In records on disk: never renumbered. */
 enum network_kind { NETWORK_BRIDGE, NETWORK_CNI, NETWORK_COUNT };
@@ -30,7 +32,9 @@ enum network_kind { NETWORK_BRIDGE, NETWORK_CNI, NETWORK_COUNT };
 struct network {
 	struct node *node;
 	struct net_engine *engine;
-	struct lane *lane;
+	struct lane *lane;                      /* of the bridge's calls; of looking whether plugins are there and well */
+	struct lane *plugins[NET_CNI_PARALLEL]; /* of attaches and detaches by plugins */
+	struct lane *sweep_lane;
 	struct network_watch *watch;
 	struct network_sweep *sweep; /* while what a former daemon left is taken away */
 
@@ -44,8 +48,8 @@ struct network {
 int networks_open(struct node *node, struct error *err);
 void networks_close(struct node *node);
 
-/* Starts to look after them; at a later turn after networks_end(), networks_have_ended() is true and node_advance_close() is called. */
-int networks_begin(struct node *node, struct error *err);
+/* Starts to look after them, as far as it can: else changes are noticed by Status alone. At a later turn after networks_end(), networks_have_ended() is true and node_advance_close() is called. */
+void networks_begin(struct node *node);
 void networks_end(struct node *node);
 bool networks_have_ended(const struct node *node);
 
@@ -60,8 +64,8 @@ struct lane *network_lane_of(const struct sandbox *sandbox);
 /* The truth as somebody has just learned it. `reason` when it is not ready. */
 void network_learn(struct network *network, bool is_ready, const char *reason);
 
-/* Takes away what belongs to no pod (sorted ids of those that live): at once what the kernel shows, later what plugins have to be
+/* Takes away what belongs to no pod: at once what the kernel shows, later what plugins have to be
  * executed for; then plugins are asked whether the pods that live are still attached as they were. */
-int networks_sweep(struct node *node, const char *const *live_pod_ids, size_t n, struct error *err);
+int networks_sweep(struct node *node, struct error *err);
 
 #endif

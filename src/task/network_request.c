@@ -11,7 +11,7 @@
 
 /* What kubelet accepts, too. */
 #define RATE_MIN 1e3
-#define RATE_MAX 1e15
+#define RATE_MAX 999e12 /* cJSON writes 1e15 as what Go takes for no integer */
 
 static bool scale_of(const char *suffix, double *ret_scale)
 {
@@ -43,7 +43,7 @@ int network_rate_parse(const char *text, uint64_t *ret_bits, struct error *err)
 		return error_set(err, ERR_INVALID, "'%.64s' is not a quantity", text);
 	value = ceil(value * scale);
 	if (!(value >= RATE_MIN && value <= RATE_MAX))
-		return error_set(err, ERR_INVALID, "'%.64s' is not between 1k and 1P", text);
+		return error_set(err, ERR_INVALID, "'%.64s' is not between 1k and 999T", text);
 	*ret_bits = (uint64_t)value;
 	return 0;
 }

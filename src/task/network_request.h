@@ -11,7 +11,7 @@
 int network_request_make(const struct sandbox *sandbox, int netns, struct arena *arena, struct net_request *ret_request,
 			 struct error *err);
 
-/* A rate as Kubernetes writes it ("10M", "1.5Gi", "1e6"), in bits per second, from 1k to 1P. */
+/* A rate as Kubernetes writes it ("10M", "1.5Gi", "1e6"), in bits per second, from 1k to 999T. */
 int network_rate_parse(const char *text, uint64_t *ret_bits, struct error *err);
 
 #endif

@@ -16,6 +16,7 @@ struct network_sweep {
 	struct job job;
 	struct network *network;
 	char **leftovers, **live;
+	bool after_start;
 	atomic_bool stop;
 };
 
@@ -59,6 +60,8 @@ static int work(struct job *job, struct error *err)
 
 	for (char **id = sweep->leftovers; *id && !atomic_load(&sweep->stop); id++)
 		detach(engine, *id);
+	if (!sweep->after_start)
+		return 0;
 	if (!atomic_load(&sweep->stop) && net_cni_collect(engine, err) < 0)
 		log_warn("net", "collect what is left over: %s", err->text);
 	for (char **id = sweep->live; *id && !atomic_load(&sweep->stop); id++)
@@ -95,20 +98,21 @@ static int copy_ids(char ***ret_ids, const char *const *ids, size_t n, struct er
 	return 0;
 }
 
-int network_sweep_start(struct network *network, const char *const *live_pod_ids, size_t n, struct error *err)
+int network_sweep_start(struct network *network, const char *const *live_pod_ids, size_t n, bool after_start, struct error *err)
 {
 	struct network_sweep *sweep = calloc(1, sizeof(*sweep));
 
 	if (!sweep)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
 	sweep->network = network;
+	sweep->after_start = after_start;
 	sweep->job = (struct job){ .name = "sweep the pod network",
 				   .work = work,
 				   .done = on_done,
 				   .release = on_released,
 				   .deadline_ms = SWEEP_LIMIT_MS };
 	if (net_cni_leftovers(network->engine, live_pod_ids, n, &sweep->leftovers, err) == 0 &&
-	    copy_ids(&sweep->live, live_pod_ids, n, err) == 0 && lane_submit(network->lane, &sweep->job, err) == 0) {
+	    copy_ids(&sweep->live, live_pod_ids, n, err) == 0 && lane_submit(network->sweep_lane, &sweep->job, err) == 0) {
 		network->sweep = sweep;
 		return 0;
 	}

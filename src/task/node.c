@@ -182,7 +182,8 @@ static int open_in(struct node *node, struct error *err)
 	node->user_namespaces = user_ns_probe(node->spawner, node->config->root_dir);
 	if (node_set_limits(node, err) < 0 || node_recover(node, err) < 0)
 		return -1;
-	return networks_begin(node, err);
+	networks_begin(node);
+	return 0;
 }
 
 int node_open(struct loop *loop, const struct config *config, struct node **ret_node, struct error *err)

@@ -327,27 +327,6 @@ static void sweep_dir(struct node *node, const char *base, const char *sub, bool
 	}
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static int sweep_network(struct node *node, struct error *err)
-{
-	_cleanup_free_
-	const char **ids = calloc(HASH_COUNT(node->sandboxes) + 1, sizeof(*ids));
-	struct sandbox *sandbox, *next;
-	size_t n = 0;
-
-	if (!ids)
-		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	HASH_ITER (hh, node->sandboxes, sandbox, next)
-		if (!sandbox->released)
-			ids[n++] = sandbox->id;
-	qsort(ids, n, sizeof(*ids), compare_ids);
-	return networks_sweep(node, ids, n, err);
-}
-
 static void sweep(struct node *node)
 {
 	struct error err = ERROR_INIT;
@@ -355,7 +334,7 @@ static void sweep(struct node *node)
 	sweep_dir(node, node->config->state_dir, "pods", true);
 	sweep_dir(node, node->config->state_dir, "containers", false);
 	sweep_dir(node, node->config->root_dir, "containers", false);
-	if (sweep_network(node, &err) < 0)
+	if (networks_sweep(node, &err) < 0)
 		log_warn("recover", "sweep network: %s", err.text);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "loop/lane.h"
 #include "loop/loop.h"
 #include "net/net.h"
@@ -63,6 +64,7 @@ static int ask_network_work(struct task *task, struct error *err)
 	(void)err;
 	op->ready = engine->ops->ready(engine, &reason) == 0;
 	(void)snprintf(op->reason, sizeof(op->reason), "%.255s", op->ready ? "" : reason.text);
+	utf8_tidy(op->reason);
 	if (op->verbose)
 		describe(engine, op->network_text, sizeof(op->network_text));
 	return 0;
@@ -213,6 +215,7 @@ static void settle(struct operation *base, int result, const struct error *err)
 	} else if (network->checked_us == 0 || clock_monotonic_us() - network->checked_us > TRUST_US) {
 		network->is_ready = false;
 		(void)snprintf(network->reason, sizeof(network->reason), "%.200s", err->text);
+		utf8_tidy(network->reason);
 	}
 	/* The truth as we know it is the answer, also when the network did not say it. */
 	if (base->call && result < 0)

@@ -7,6 +7,7 @@
  */
 #include "task/stop_pod.h"
 
+#include <limits.h>
 #include <utlist.h>
 
 #include "base/log.h"
@@ -18,6 +19,7 @@
 #include "task/cleanup.h"
 #include "task/machines.h"
 #include "task/node_impl.h"
+#include "task/path.h"
 #include "task/sandbox_spec.h"
 #include "task/stop_container.h"
 
@@ -118,11 +120,17 @@ static int detach_network_work(struct task *task, struct error *err)
 {
 	const struct stop_pod *op = stop_pod_of(task);
 	struct net_engine *engine = network_of(op->sandbox)->engine;
+	bool is_there = op->sandbox->ns.net >= 0;
+	char path[PATH_MAX];
 	const struct net_request request = {
 		.pod_id = op->sandbox->id,
 		.pod_name = op->sandbox->config->metadata->name,
-		.netns = op->sandbox->ns.net >= 0 ? op->sandbox->ns.net : -1,
+		.netns = is_there ? op->sandbox->ns.net : -1,
+		.netns_path = is_there ? path : NULL,
 	};
+
+	if (path_format(path, err, "%s/net", op->sandbox->dir) < 0)
+		return -1;
 
 	return engine->ops->detach(engine, &request, err);
 }

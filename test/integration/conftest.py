@@ -1,6 +1,7 @@
 """Shared fixtures: an image archive made from busybox, registries filled with it, a daemon per test module."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ IMAGE = "docker.io/library/busybox-test:1"
 
 
 def pytest_sessionstart(session):
+    # A shell that runs us in the background has told us to ignore it, and programs would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.geteuid() != 0:
         pytest.exit("these tests need root: they make namespaces, cgroups and mounts", returncode=1)
 

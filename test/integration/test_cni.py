@@ -282,6 +282,43 @@ def test_configurations_that_are_none(cni_daemon, client, document, text):
         assert text in caught.value.details()
 
 
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("nowhere"), lambda path: path.mkdir(), os.mkfifo])
+def test_first_files_that_are_none(cni_daemon, client, make):
+    """A link to nowhere is a configuration that cannot be read; what is no file is none."""
+    cni_daemon.net.conf.mkdir()
+    make(cni_daemon.net.conf / "10-odd.conflist")
+    if (cni_daemon.net.conf / "10-odd.conflist").is_symlink():
+        assert not await_reason(client, "10-odd.conflist").status
+        with pytest.raises(grpc.RpcError) as caught:
+            client.RunPodSandbox(config=pod_config("unlucky"))
+        assert "10-odd.conflist" in caught.value.details()
+    else:
+        cni_daemon.net.write("20-good.conflist", cni_daemon.net.told())
+        await_network(client, "CNI 1.0.0, network told")
+
+
+def test_what_could_not_be_taken_back_goes_when_plugins_are_well(cni_daemon, client):
+    """DEL fails as long as the cable is cut, which is a file here."""
+    cut = cni_daemon.folder / "cut"
+    cut.touch()
+    serve(cni_daemon, cni_daemon.net.told({"cut": str(cut)}, version="1.1.0"))
+    with pytest.raises(grpc.RpcError):
+        client.RunPodSandbox(config=pod_config("unlucky"))
+    await_reason(client, "the cable is cut")
+    assert len(cni_daemon.net.recorded()) == 1
+    cut.unlink()
+    await_reason(client, "ready")
+    deadline = time.monotonic() + 10
+    while cni_daemon.net.recorded():
+        assert time.monotonic() < deadline, cni_daemon.tail()
+        time.sleep(0.05)
+
+
+def test_words_that_are_no_text(cni_daemon, client):
+    serve(cni_daemon, cni_daemon.net.told({"behaviour": {"STATUS": "binary"}}, version="1.1.0"))
+    assert not await_reason(client, "beep  ??").status
+
+
 def test_a_single_plugin_in_a_conf_file(cni_daemon, client, logs):
     single = {"cniVersion": "0.4.0", "name": "single", "type": "told", "journal": str(cni_daemon.net.journal)}
     serve(cni_daemon, single, "05-single.conf")

@@ -310,7 +310,7 @@ static void test_print_explains(void **state)
 		}
 		explained = line[0] == '#';
 	}
-	assert_int_equal(n_options, 29);
+	assert_int_equal(n_options, 32);
 }
 
 static void test_print_to_a_full_disk(void **state)

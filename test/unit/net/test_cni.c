@@ -314,6 +314,42 @@ static void a_plugin_that_hangs_dies_with_its_children(void **state)
 	cni_list_unref(list);
 }
 
+static void a_detach_that_hangs_leaves_the_others_their_time(void **state)
+{
+	const struct place *p = *state;
+	struct cni_list *list =
+		list_of("{\"name\":\"n\",\"cniVersion\":\"1.0.0\",\"plugins\":[{\"type\":\"free\"},{\"type\":\"mud\"}]}");
+	struct cni_call call = call_in(p, 1000);
+	struct error err = ERROR_INIT;
+	struct stat st;
+
+	put_script(p, "mud", "#!/bin/sh\nsleep 100\n");
+	put_script(p, "free", "#!/bin/sh\n: >\"${0%/*}/freed\"\n");
+	assert_int_equal(cni_chain_del(list, &call, NULL, &err), -1);
+	assert_int_equal(err.code, ERR_DEADLINE);
+	assert_int_equal(fstatat(p->fd, "freed", &st, 0), 0);
+	cni_list_unref(list);
+}
+
+static void a_record_that_nobody_could_read_is_not_written(void **state)
+{
+	static const char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	const struct place *p = *state;
+	char empty[] = "";
+	struct cni_record record = {
+		.list = list_of("{\"name\":\"n\",\"type\":\"t\"}"), .interface = empty, .netns_path = empty, .args = empty
+	};
+	struct error err = ERROR_INIT;
+
+	record.result = cJSON_CreateArray();
+	for (int i = 0; i < 250000; i++)
+		assert_true(cJSON_AddItemToArray(record.result, cJSON_CreateNull()));
+	assert_int_equal(cni_record_write(p->fd, id, &record, &err), -1);
+	assert_int_equal(err.code, ERR_EXHAUSTED);
+	cJSON_Delete(record.result);
+	cni_list_unref(record.list);
+}
+
 static void the_time_of_a_chain_is_one(void **state)
 {
 	const struct place *p = *state;
@@ -429,6 +465,8 @@ int main(void)
 		cmocka_unit_test(names_that_would_add_a_pair),
 		cmocka_unit_test(a_pod_without_wishes_has_no_capabilities),
 		cni_test(a_plugin_that_hangs_dies_with_its_children),
+		cni_test(a_detach_that_hangs_leaves_the_others_their_time),
+		cni_test(a_record_that_nobody_could_read_is_not_written),
 		cni_test(the_time_of_a_chain_is_one),
 		cni_test(the_environment_is_ours_without_what_is_about_us),
 		cni_test(commands_that_a_version_lacks_are_not_given),
