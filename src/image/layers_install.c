@@ -75,7 +75,7 @@ static int stream_layer(struct crew *crew, size_t i, int dirfd, int listing_fd, 
 static int unpack_in_ingest(struct crew *crew, size_t i, struct layer *layer, const char *name, int dirfd, struct error *err)
 {
 	_cleanup_fd_ int listing_fd = ingest_make_listing(crew->in->store, name, err);
-	struct unpack_result result;
+	struct unpack_result result = { .bytes = 0 };
 	struct stat listing;
 
 	if (listing_fd < 0 || stream_layer(crew, i, dirfd, listing_fd, &result, err) < 0)
