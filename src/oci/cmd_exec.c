@@ -290,6 +290,24 @@ static int exec_in(struct execution *e, char **args, int n_args, struct error *e
 	return code;
 }
 
+/*
+ * Without the lock: an exec may last for days, and a poststart hook may want one. But while the process is still our interpreter `run` may
+ * be making its world, so then we wait for whoever does.
+ */
+static int open_made(struct container *c, struct oci *oci, const char *id, struct error *err)
+{
+	if (container_open(c, id, false, err) < 0)
+		return -1;
+	if (state_status(&c->store.state) != STATUS_CREATED)
+		return 0;
+	container_close(c);
+	container_init(c, oci);
+	if (container_open(c, id, true, err) < 0)
+		return -1;
+	store_unlock(&c->store);
+	return 0;
+}
+
 static int run_exec(struct oci *oci, const void *opts, char **args, int n_args, struct error *err)
 {
 	_cleanup_container_ struct container c;
@@ -299,8 +317,7 @@ static int run_exec(struct oci *oci, const void *opts, char **args, int n_args, 
 	container_init(&c, oci);
 	if (descriptors_check(oci, e.options->start.preserve_fds, false, err) < 0)
 		return error_prefix(err, "exec in container %s", args[0]);
-	/* without the lock: an exec may last for days */
-	if (container_open(&c, args[0], false, err) < 0)
+	if (open_made(&c, oci, args[0], err) < 0)
 		return -1;
 	code = exec_in(&e, args + 1, n_args - 1, err);
 	cJSON_Delete(e.json);

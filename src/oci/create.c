@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "base/mem.h"
@@ -38,6 +39,7 @@ struct creation {
 	const char *text; /* of config.json */
 	size_t length;
 	bool waits;
+	bool pid_file_written;
 };
 
 /* --- what it is made of ------------------------------------------------------------------------------------------------ */
@@ -110,6 +112,39 @@ static int print_annotations(struct container *c, struct error *err)
 	return c->config.annotations && !c->store.state.annotations ? error_set(err, ERR_EXHAUSTED, "out of memory") : 0;
 }
 
+/* Whoever deletes a container ends what is in its group, so the record never names one that is somebody else's. */
+static void disown_cgroup(struct container_state *state)
+{
+	state->cgroup = NULL;
+	state->scope = NULL;
+}
+
+static int refuse_busy(const struct container *c, const struct cgroup *cgroup, struct error *err)
+{
+	return cgroup_count_processes(cgroup) > 0
+		       ? error_set(err, ERR_EXISTS, "cgroup %s has processes of somebody else", c->store.state.cgroup)
+		       : 0;
+}
+
+/* Before anything is written down. A group that cannot be opened is for make_cgroup() to speak of. */
+static int check_cgroup_free(struct creation *creation, struct error *err)
+{
+	struct container *c = creation->c;
+	struct error ignored = ERROR_INIT;
+	struct cgroup *there = NULL;
+	int result;
+
+	if (cgroup_roots_open_with("auto", resources_hierarchies(&c->config.resources), &c->roots, err) < 0)
+		return -1;
+	if (c->store.state.scope)
+		return scope_check(c->roots, err) < 0 ? -1 : scope_check_free(&creation->scope, c->roots, err);
+	if (cgroup_open(c->roots, c->store.state.cgroup, &there, &ignored) < 0)
+		return 0;
+	result = refuse_busy(c, there, err);
+	cgroup_close(there);
+	return result;
+}
+
 /* The first record: what a `delete` has to look for if we end here. */
 static int write_intent(struct creation *creation, struct error *err)
 {
@@ -123,8 +158,10 @@ static int write_intent(struct creation *creation, struct error *err)
 		.rootfs = creation->world.rootfs_path ? creation->world.rootfs_path : "",
 	};
 	clock_format_rfc3339(state->created, clock_realtime_ns());
-	if (choose_cgroup(creation, err) < 0)
+	if (choose_cgroup(creation, err) < 0 || check_cgroup_free(creation, err) < 0) {
+		disown_cgroup(state);
 		return -1;
+	}
 	if (boot_id_read(state->boot_id, err) < 0 || print_annotations(c, err) < 0)
 		return -1;
 	if (io_replace_file(c->store.dir, "config.json", creation->text, creation->length, 0600, err) < 0)
@@ -133,29 +170,44 @@ static int write_intent(struct creation *creation, struct error *err)
 }
 
 /* A group that is there already may be a pod's preparation, but not another container's. */
+static int take_cgroup(struct container *c, char **ret_topmost, struct error *err)
+{
+	struct container_state *state = &c->store.state;
+
+	if (cgroup_create(c->roots, state->cgroup, &c->cgroup, ret_topmost, err) == 0)
+		return 0;
+	if (err->code != ERR_EXISTS)
+		return -1;
+	*err = (struct error)ERROR_INIT;
+	if (cgroup_open(c->roots, state->cgroup, &c->cgroup, err) == 0 && refuse_busy(c, c->cgroup, err) == 0)
+		return 0;
+	cgroup_close(c->cgroup);
+	c->cgroup = NULL;
+	/* what is in a scope that systemd made for us is ours */
+	if (!state->scope)
+		disown_cgroup(state);
+	return -1;
+}
+
 static int make_cgroup(struct creation *creation, struct error *err)
 {
 	struct container *c = creation->c;
 	struct container_state *state = &c->store.state;
+	struct error ignored = ERROR_INIT;
 	char *topmost = NULL;
+	int result = 0;
 
-	if (cgroup_roots_open_with("auto", resources_hierarchies(&c->config.resources), &c->roots, err) < 0)
-		return -1;
-	if (state->scope && (scope_check(c->roots, err) < 0 ||
-			     scope_start(&creation->scope, c->store.id, c->roots, creation->spawner, &creation->holder, err) < 0))
-		return -1;
-	if (cgroup_create(c->roots, state->cgroup, &c->cgroup, &topmost, err) < 0) {
-		if (err->code != ERR_EXISTS)
-			return -1;
-		*err = (struct error)ERROR_INIT;
-		if (cgroup_open(c->roots, state->cgroup, &c->cgroup, err) < 0)
-			return -1;
-		if (cgroup_count_processes(c->cgroup) > 0) {
-			cgroup_close(c->cgroup);
-			c->cgroup = NULL;
-			return error_set(err, ERR_EXISTS, "cgroup %s has processes of somebody else", state->cgroup);
-		}
+	if (state->scope) {
+		result = scope_start(&creation->scope, c->store.id, c->roots, creation->spawner, &creation->holder, err);
+		if (result < 0)
+			disown_cgroup(state);
 	}
+	if (result == 0)
+		result = take_cgroup(c, &topmost, err);
+	if (result < 0 && !state->cgroup)
+		(void)store_write(&c->store, &ignored);
+	if (result < 0)
+		return -1;
 	state->cgroup_topmost = topmost ? arena_strdup(&c->oci->arena, topmost) : NULL;
 	free(topmost);
 	return container_limit(c, &c->config.resources, err);
@@ -226,7 +278,10 @@ static int on_sync(void *data, enum sync_point point, pid_t pid, struct error *e
 	if (process_start_time(pid, &c->store.state.start_ticks, err) < 0 || (creation->waits && list_steps(creation, err) < 0) ||
 	    store_write(&c->store, err) < 0)
 		return -1;
-	return creation->options->pid_file ? write_pid_file(creation->options->pid_file, pid, err) : 0;
+	if (creation->options->pid_file && write_pid_file(creation->options->pid_file, pid, err) < 0)
+		return -1;
+	creation->pid_file_written = creation->options->pid_file != NULL;
+	return 0;
 }
 
 /* --- the process ------------------------------------------------------------------------------------------------------- */
@@ -431,6 +486,8 @@ int container_create(struct container *c, const char *id, const struct start_opt
 	spawner_close(creation.spawner);
 	if (result == 0)
 		return 0;
+	if (creation.pid_file_written)
+		(void)unlink(options->pid_file);
 	close_fd(&ret_result->pidfd);
 	close_fd(&ret_result->console_fd);
 	free(ret_result->times);

@@ -1,10 +1,12 @@
 /* The command line, and where errors go: to stderr for people, to --log for the engine that called. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -198,6 +200,8 @@ int oci_main(int argc, char **argv)
 	struct error err = ERROR_INIT;
 	int code;
 
+	/* hooks and helpers inherit nothing; what is handed on to the container is fetched from this process */
+	(void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	/* modes of what is made here are exact */
 	(void)umask(022);
 	code = dispatch(&oci, argc, argv, &err);

@@ -59,6 +59,22 @@ int scope_check(const struct cgroup_roots *roots, struct error *err)
 	return systemd_load(err);
 }
 
+static bool is_there(struct cgroup_roots *roots, const char *path)
+{
+	struct error ignored = ERROR_INIT;
+	struct cgroup *cgroup = NULL;
+
+	if (cgroup_open(roots, path, &cgroup, &ignored) < 0)
+		return false;
+	cgroup_close(cgroup);
+	return true;
+}
+
+int scope_check_free(const struct scope *scope, struct cgroup_roots *roots, struct error *err)
+{
+	return is_there(roots, scope->path) ? error_set(err, ERR_EXISTS, "unit %s exists already", scope->unit) : 0;
+}
+
 static int start_holder(struct spawner *spawner, struct spawn_result *ret_holder, struct error *err)
 {
 	static const int no_stdio[3] = { -1, -1, -1 };
@@ -91,7 +107,7 @@ int scope_start(const struct scope *scope, const char *id, struct cgroup_roots *
 
 	if (asprintf(&what, "container %s of monopod-oci", id) < 0)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");
-	if (start_holder(spawner, ret_holder, err) < 0)
+	if (scope_check_free(scope, roots, err) < 0 || start_holder(spawner, ret_holder, err) < 0)
 		return -1;
 	if (systemd_start_scope(scope->unit, scope->slice, what, ret_holder->pid, err) == 0 &&
 	    move_holder(scope->path, roots, ret_holder->pid, err) == 0)
@@ -113,17 +129,6 @@ void scope_release(const char *path, struct cgroup_roots *roots, struct spawner 
 		(void)cgroup_remove(roots, group, &ignored);
 	else
 		group = NULL;
-}
-
-static bool is_there(struct cgroup_roots *roots, const char *path)
-{
-	struct error ignored = ERROR_INIT;
-	struct cgroup *cgroup = NULL;
-
-	if (cgroup_open(roots, path, &cgroup, &ignored) < 0)
-		return false;
-	cgroup_close(cgroup);
-	return true;
 }
 
 int scope_remove(const char *path, struct cgroup_roots *roots, struct error *err)

@@ -24,7 +24,13 @@ int scope_parse(const char *wanted, const char *id, struct arena *arena, struct 
 /* ERR_STATE where systemd is not the init, or has not version 2 of cgroups for itself. Loads what it takes to talk to it. */
 int scope_check(const struct cgroup_roots *roots, struct error *err);
 
-/* Makes the scope around a process of ours, *ret_holder, which is to be ended when the container's is in its group. */
+/* ERR_EXISTS when the unit's cgroup is there already: then it is somebody else's, whom nothing of ours may touch. */
+int scope_check_free(const struct scope *scope, struct cgroup_roots *roots, struct error *err);
+
+/*
+ * Makes the scope around a process of ours, *ret_holder, which is to be ended when the container's is in its group. ERR_EXISTS as above.
+ * After an error nothing of ours is in a scope of that name.
+ */
 int scope_start(const struct scope *scope, const char *id, struct cgroup_roots *roots, struct spawner *spawner,
 		struct spawn_result *ret_holder, struct error *err);
 

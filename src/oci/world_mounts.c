@@ -15,11 +15,19 @@
 #include "runtime/plan.h"
 #include "runtime/rootfs.h"
 
+static const char *skip_idle(const char *path)
+{
+	while (*path == '/' || (*path == '.' && (path[1] == '/' || path[1] == '\0')))
+		path++;
+	return path;
+}
+
+/* However it is written: "/dev/.", "/./dev", "//dev/". */
 static bool is_dev(const char *target)
 {
-	while (*target == '/')
-		target++;
-	return !strncmp(target, "dev", 3) && target[3 + strspn(target + 3, "/")] == '\0';
+	const char *first = skip_idle(target);
+
+	return !strncmp(first, "dev", 3) && (first[3] == '/' || first[3] == '\0') && *skip_idle(first + 3) == '\0';
 }
 
 /* Those that are made inside, since they show the container's namespaces or its users own them. */
@@ -175,15 +183,21 @@ static int fill_tmpfs(struct world *world, struct arena *arena, const struct mou
 static int open_tmpfs(struct world *world, struct arena *arena, const struct mount_config *mount, struct mount_spec *spec,
 		      struct error *err)
 {
-	struct error ignored = ERROR_INIT;
+	struct error cause = ERROR_INIT;
 	_cleanup_fd_ int covered = -1;
-	struct stat st;
+	struct stat st = { 0 };
 
 	if (has_option(mount->data, "mode") && !mount->copy_up)
 		return 0;
-	covered = io_open_in_root(world->spec.rootfs, mount->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &ignored);
-	if (covered < 0 || fstat(covered, &st) < 0)
+	covered = io_open_in_root(world->spec.rootfs, mount->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &cause);
+	if (covered < 0 && mount->copy_up && cause.code != ERR_NOT_FOUND) {
+		*err = cause;
+		return error_prefix(err, "%s: what 'tmpcopyup' is to copy", mount->place);
+	}
+	if (covered < 0)
 		return 0;
+	if (fstat(covered, &st) < 0)
+		return error_sys(err, errno, "%s: %s", mount->place, mount->target);
 	spec->options = tmpfs_options(arena, mount->data, &st);
 	if (!spec->options)
 		return error_set(err, ERR_EXHAUSTED, "out of memory");

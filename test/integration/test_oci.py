@@ -306,6 +306,20 @@ def test_what_features_says_is_true(oci, tmp_path):
     assert "SCMP_ACT_NOTIFY" not in linux["seccomp"]["actions"]
 
 
+def test_another_containers_cgroup_is_left_alone(oci, tmp_path):
+    """The same id below two roots is the same cgroup: the second creation fails and neither it nor its removal ends the first."""
+    def other(*args):
+        return subprocess.run([RUNTIME, "--root", tmp_path / "other", *args], capture_output=True, text=True, timeout=60)
+    oci.configure(None, "sleep", "1000")
+    oci.make("run", "two1", "--detach", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(2):
+        result = other("run", "--bundle", oci.bundle, "two1")
+        assert result.returncode == 1 and "has processes of somebody else" in result.stderr
+        assert other("delete", "--force", "two1").returncode == 0
+        assert oci.state("two1")["status"] == "running"
+    assert oci.call("exec", "two1", "echo", "alive").stdout == "alive\n"
+
+
 def test_names_that_are_paths_are_refused(oci):
     oci.configure(None, "true")
     for name in ["../x", "a/b", "..", "", "a\nb", "x" * 300]:

@@ -114,6 +114,13 @@ def test_a_tmpfs_takes_over_what_it_covers(oci):
     assert "tmpcopyup" in oci.refused("cu4", mount("/data", source="/tmp", options=["bind", "tmpcopyup"]))
 
 
+@pytest.mark.parametrize("target", ["/dev/.", "/./dev", "//dev/./"])
+def test_dev_by_another_name(oci, target):
+    def renamed(config):
+        next(m for m in config["mounts"] if m["destination"] == "/dev")["destination"] = target
+    assert oci.shell("dv1", "grep -c ' /dev ' /proc/self/mountinfo", renamed) == "1\n"
+
+
 def test_copying_up_follows_no_link_out(oci, tmp_path):
     """A place that is a link of the image: looked up in the image, not on the host."""
     (tmp_path / "host").mkdir()
