@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Takes the defences out, one by one, and expects the attack tests to fail.
 
-    tools/test-mutants.py [PATTERN...]        as root; patterns are of the names in test/mutants, all without one
+    tools/test-mutants.py --on-a-machine-to-lose [PATTERN...]    as root; patterns are of the names in test/mutants, all without one
+
+An attack whose defence is out succeeds: it has set attributes of / and given /dev/null away. So it wants to be told that the machine may
+be lost, which is best a virtual one.
 
 Each test/mutants/NAME.patch says in its head what it takes out, for which incidents, and which tests must fail then; a second defence
 that would hold by itself goes with the first. The tree is copied to build/mutants/tree and patched, built and tested there, so nothing
@@ -29,6 +32,7 @@ WORK = ROOT / "build" / "mutants"
 TREE = WORK / "tree"
 BUILD = TREE / "build" / "debug"
 LIMIT_S = 300
+CONSENT = "--on-a-machine-to-lose"
 DAEMON = ["monopod", "monopod-daemon", "monopod-oci"]
 
 
@@ -150,7 +154,10 @@ def try_mutant(mutant, without):
     return verdicts
 
 
-def main(patterns):
+def main(arguments):
+    if arguments[:1] != [CONSENT]:
+        sys.exit(f"without their defences attacks reach this machine: run in one that may be lost, with {CONSENT} first")
+    patterns = arguments[1:]
     mutants = [Mutant(path) for path in sorted(PATCHES.glob("*.patch"))]
     mutants = [m for m in mutants if not patterns or any(fnmatch.fnmatch(m.name, p) for p in patterns)]
     TREE.mkdir(parents=True, exist_ok=True)
