@@ -28,17 +28,21 @@
 
 #define COLLECT_LIMIT_MS 60000
 
+/* Pods that plugins run for, and one of a sweep. */
+#define MAX_BUSY (NET_CNI_PARALLEL + 1)
+
 struct cni {
 	struct net_engine engine;
 	char *conf_dir, *path;
 	int recordsfd;
 	struct cni_watch watch;
 	pthread_rwlock_t working; /* held for writing while plugins are told what is valid (GC), which excludes ADD and DEL */
-	pthread_mutex_t busy[NET_CNI_PARALLEL]; /* plugins of one pod never run side by side; see net_cni_slot() */
-	pthread_mutex_t lock;                   /* of what follows */
-	struct cni_list *list;                  /* NULL: none, or a wrong one */
-	struct error why;                       /* there is none */
+	pthread_mutex_t lock;     /* of what follows */
+	struct cni_list *list;    /* NULL: none, or a wrong one */
+	struct error why;         /* there is none */
 	bool is_configured;
+	pthread_cond_t is_free;
+	const char *busy[MAX_BUSY]; /* pods whose plugins run now: those of one pod never run side by side */
 };
 
 static struct cni *cni_of(struct net_engine *engine)
@@ -106,24 +110,40 @@ bool net_cni_is_configured(struct net_engine *engine)
 
 /* ---- calls ---- */
 
-unsigned net_cni_slot(const char *pod_id)
+/* A free place for the pod; NULL when there is none, or plugins run for it already. */
+static const char **find_place(struct cni *cni, const char *pod_id)
 {
-	unsigned value = 0;
+	const char **place = NULL;
 
-	for (const char *p = pod_id; p < pod_id + 8 && *p; p++)
-		value = value * 16 + (unsigned)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
-	return value % NET_CNI_PARALLEL;
+	for (size_t i = 0; i < MAX_BUSY; i++) {
+		if (!cni->busy[i])
+			place = &cni->busy[i];
+		else if (!strcmp(cni->busy[i], pod_id))
+			return NULL;
+	}
+	return place;
 }
 
-static void begin(struct cni *cni, const char *pod_id)
+/* Returns the place for end(). `pod_id` must live until then. */
+static const char **begin(struct cni *cni, const char *pod_id)
 {
+	const char **place;
+
 	(void)pthread_rwlock_rdlock(&cni->working);
-	(void)pthread_mutex_lock(&cni->busy[net_cni_slot(pod_id)]);
+	(void)pthread_mutex_lock(&cni->lock);
+	while (!(place = find_place(cni, pod_id)))
+		(void)pthread_cond_wait(&cni->is_free, &cni->lock);
+	*place = pod_id;
+	(void)pthread_mutex_unlock(&cni->lock);
+	return place;
 }
 
-static void end(struct cni *cni, const char *pod_id)
+static void end(struct cni *cni, const char **place)
 {
-	(void)pthread_mutex_unlock(&cni->busy[net_cni_slot(pod_id)]);
+	(void)pthread_mutex_lock(&cni->lock);
+	*place = NULL;
+	(void)pthread_cond_broadcast(&cni->is_free);
+	(void)pthread_mutex_unlock(&cni->lock);
 	(void)pthread_rwlock_unlock(&cni->working);
 }
 
@@ -201,13 +221,14 @@ static int attach(struct net_engine *engine, const struct net_request *request, 
 {
 	struct cni *cni = cni_of(engine);
 	_cleanup_cni_list_ struct cni_list *list = get_list(cni, err);
+	const char **place;
 	int result;
 
 	if (!list)
 		return -1;
-	begin(cni, request->pod_id);
+	place = begin(cni, request->pod_id);
 	result = attach_by(cni, request, list, ret_result, err);
-	end(cni, request->pod_id);
+	end(cni, place);
 	if (result == 0)
 		return 0;
 	return *list->path ? error_prefix(err, "network %s (%s)", list->name, list->path) : -1;
@@ -255,11 +276,12 @@ static int detach_recorded(struct cni *cni, const struct net_request *request, s
 static int detach(struct net_engine *engine, const struct net_request *request, struct error *err)
 {
 	struct cni *cni = cni_of(engine);
+	const char **place;
 	int result;
 
-	begin(cni, request->pod_id);
+	place = begin(cni, request->pod_id);
 	result = detach_recorded(cni, request, err);
-	end(cni, request->pod_id);
+	end(cni, place);
 	return result;
 }
 
@@ -279,11 +301,12 @@ static int check_recorded(struct cni *cni, const struct net_request *request, st
 int net_cni_check(struct net_engine *engine, const struct net_request *request, struct error *err)
 {
 	struct cni *cni = cni_of(engine);
+	const char **place;
 	int result;
 
-	begin(cni, request->pod_id);
+	place = begin(cni, request->pod_id);
 	result = check_recorded(cni, request, err);
-	end(cni, request->pod_id);
+	end(cni, place);
 	return result;
 }
 
@@ -416,8 +439,7 @@ static void close_engine(struct net_engine *engine)
 	cni_list_unref(cni->list);
 	(void)pthread_mutex_destroy(&cni->lock);
 	(void)pthread_rwlock_destroy(&cni->working);
-	for (size_t i = 0; i < ARRAY_SIZE(cni->busy); i++)
-		(void)pthread_mutex_destroy(&cni->busy[i]);
+	(void)pthread_cond_destroy(&cni->is_free);
 	free(cni->conf_dir);
 	free(cni->path);
 	free(cni);
@@ -461,8 +483,7 @@ int net_cni_open(const struct net_cni_config *config, struct net_engine **ret_en
 	cni->recordsfd = cni->watch.fd = cni->watch.inotify = cni->watch.timer = -1;
 	(void)pthread_mutex_init(&cni->lock, NULL);
 	(void)pthread_rwlock_init(&cni->working, NULL);
-	for (size_t i = 0; i < ARRAY_SIZE(cni->busy); i++)
-		(void)pthread_mutex_init(&cni->busy[i], NULL);
+	(void)pthread_cond_init(&cni->is_free, NULL);
 	cni->conf_dir = strdup(config->conf_dir);
 	cni->path = make_path(config->bin_dirs);
 	if (!cni->conf_dir || !cni->path)

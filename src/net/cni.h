@@ -22,9 +22,6 @@
  * very pod that they wait for. */
 #define NET_CNI_PARALLEL 16
 
-/* Which of them a pod is: pods of one slot take turns. */
-unsigned net_cni_slot(const char *pod_id);
-
 struct net_cni_config {
 	const char *conf_dir; /* of configurations; need not be there */
 	const char *bin_dirs; /* of plugins, separated by commas, the first one that has it counts */

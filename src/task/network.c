@@ -130,7 +130,7 @@ struct lane *network_lane_of(const struct sandbox *sandbox)
 {
 	struct network *network = network_of(sandbox);
 
-	return sandbox->network == NETWORK_CNI ? network->plugins[net_cni_slot(sandbox->id)] : network->lane;
+	return sandbox->network == NETWORK_CNI ? network->plugins[sandbox->network_turn % NET_CNI_PARALLEL] : network->lane;
 }
 
 /* ---- what is left over ---- */

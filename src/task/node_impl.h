@@ -40,6 +40,7 @@ struct node {
 	struct spawner *spawner;
 	struct image_store *images;
 	struct network networks[NETWORK_COUNT];
+	unsigned network_turns;  /* given to pods so far */
 	struct lane *image_lane; /* removals and imports */
 	struct lane *store_lane; /* checkpoints */
 	bool checkpointing;

@@ -165,6 +165,7 @@ static struct sandbox *new_sandbox(struct node *node, const char *id, Cri__PodSa
 	sandbox->refs = 1;
 	sandbox->state = SANDBOX_CREATING;
 	sandbox->created_at_ns = clock_realtime_ns();
+	sandbox->network_turn = node->network_turns++;
 	sandbox->ns = (struct pod_namespaces)POD_NAMESPACES_INIT;
 	process_init(&sandbox->init);
 	sandbox->config = config;

@@ -72,6 +72,7 @@ struct sandbox {
 	char *dir; /* state_dir/pods/ID */
 	struct pod_namespaces ns;
 	enum network_kind network; /* who attached it, or will */
+	unsigned network_turn;     /* pods that come one after another are in different lanes of plugins */
 	struct net_result net;
 	char *cgroup_parent;   /* see group.h */
 	char *cgroup_path;     /* of the init: cgroup_parent/ID */

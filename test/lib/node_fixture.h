@@ -573,6 +573,22 @@ static inline void make_bridge(struct fixture *f)
 		turn(&f->loop);
 }
 
+/* The first look at each network opens descriptors for a moment, which would stand in an inventory. */
+static inline void settle_networks(struct fixture *f)
+{
+	struct network *networks = f->node->networks;
+	bool settled = false;
+
+	for (int i = 0; i < 300 && !settled; i++) {
+		settled = !networks[NETWORK_CNI].sweep;
+		for (int kind = 0; kind < NETWORK_COUNT; kind++)
+			settled = settled && networks[kind].checked_us != 0;
+		if (!settled)
+			turn(&f->loop);
+	}
+	assert_true(settled);
+}
+
 static inline int node_setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -585,11 +601,13 @@ static inline int node_setup(void **state)
 	set_option(&f->config, "server.root_dir", node_dir, "/root");
 	set_option(&f->config, "server.state_dir", node_dir, "/state");
 	set_option(&f->config, "net.bridge", "", "taskunit0");
+	set_option(&f->config, "net.cni_conf_dir", node_dir, "/net.d");
 	set_option(&f->config, "net.pod_cidr", "", "10.245.7.0/24");
 	set_option(&f->config, "runtime.cgroup_parent", "", node_cgroup);
 	node_start(f);
 	import_image(f);
 	make_bridge(f);
+	settle_networks(f);
 	return 0;
 }
 
